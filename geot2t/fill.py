@@ -1,0 +1,248 @@
+"""The core loop: windows with gaps are predicted, blended, and observed pixels put back.
+
+Filling a cloud and inventing a whole date are the same operation: in the second nothing of
+the target date was observed. This module knows arrays only; where they come from
+(`Source`) and who predicts (`Predict`) is given by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geot2t.errors import InputError
+from geot2t.grid import Box, blocks, lattice, ramp
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Pixels of one box through time, and which of them were observed."""
+
+    pixels: Float
+    """Shape ``(time, band, y, x)``, in physical units; 0 where not valid."""
+
+    valid: NDArray[np.bool_]
+    """True where the ground was observed in every band, shape ``(time, y, x)``."""
+
+    days: Float
+    """Acquisition dates, days since 1970-01-01, shape ``(time,)``."""
+
+    box: Box
+    """Where the pixels are."""
+
+    def __post_init__(self) -> None:
+        time, _, y, x = self.pixels.shape
+        want = {"valid": (time, y, x), "days": (time,)}
+        for name, shape in want.items():
+            if (got := getattr(self, name).shape) != shape:
+                raise InputError(f"{name} must have shape {shape} to go with pixels, got {got}")
+        if (y, x) != (self.box.height, self.box.width):
+            raise InputError(f"pixels are {y}x{x}, the box {self.box.height}x{self.box.width}")
+
+
+class Source(Protocol):
+    """Anything that blocks can be read from: GeoTIFFs, a DataArray, arrays in a test."""
+
+    @property
+    def extent(self) -> Box:
+        """The whole raster."""
+        ...
+
+    @property
+    def target(self) -> int:
+        """Index in time of the date to be filled."""
+        ...
+
+    def read(self, box: Box) -> Block:
+        """Read ``box``; what lies outside the raster comes back as not valid."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of the target date, for a batch of windows."""
+
+    mean: Float
+    """Expected value at every pixel, shape ``(n, band, y, x)``, units of the input."""
+
+    scale: Float
+    """Expected absolute error, above 0, same shape and units; not yet calibrated."""
+
+    days: Float
+    """Days between the target and the nearest date used for the pixel, shape ``(n, y, x)``;
+    infinite where no other date was used."""
+
+
+Predict = Callable[[Float, NDArray[np.bool_], Float, int], Prediction]
+"""A model, as the core sees it: ``predict(pixels (n,t,b,y,x), valid (n,t,y,x), days (t,),
+target)``."""
+
+
+class Estimates(Protocol):
+    """Several models that share their work, each under the name of its method."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, the most accurate one as known from training first."""
+        ...
+
+    def __call__(
+        self,
+        pixels: Float,
+        valid: NDArray[np.bool_],
+        days: Float,
+        target: int,
+        methods: Sequence[str],
+    ) -> dict[str, Prediction]:
+        """Predict by each of ``methods``; shapes as for `Predict`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A box of the target date without gaps."""
+
+    pixels: Float
+    """Shape ``(band, y, x)``; as read where observed, predicted elsewhere."""
+
+    scale: Float
+    """Expected absolute error, shape ``(band, y, x)``; 0 where observed."""
+
+    days: Float
+    """Days to the nearest other date used, shape ``(y, x)``; infinite where none was, 0 where
+    observed."""
+
+    box: Box
+    """Where the pixels are."""
+
+
+class Filler:
+    """Fill one box after another, predicting every window once.
+
+    Windows shared by neighbouring boxes are kept until no later box of the same walk can
+    need them (see `walk`), so memory depends on the width of a strip, not on the raster.
+
+    Parameters
+    ----------
+    source : Source
+        Where to read from.
+    predict : Predict
+        The model.
+    size, overlap : int
+        Model window and the part that neighbours share, in pixels.
+    batch : int
+        Windows given to ``predict`` at once. With 1 a window's prediction depends on that
+        window alone; larger batches may change the last bits of a float.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        predict: Predict,
+        *,
+        size: int = 256,
+        overlap: int = 64,
+        batch: int = 1,
+    ) -> None:
+        self.source, self.predict = source, predict
+        self.size, self.overlap, self.batch = size, overlap, batch
+        self._weight = ramp(size, overlap)
+        self._done: dict[Box, tuple[Float, Float, Float]] = {}
+
+    def fill(self, box: Box) -> Filled:
+        """Return ``box`` of the target date with every unobserved pixel predicted.
+
+        Observed pixels are returned bit for bit, and the result does not depend on how the
+        raster is divided into boxes. Boxes should come in the order of `walk`; any other
+        order gives the same pixels with more work.
+        """
+        self._forget(box)
+        here = self.source.read(box)
+        target = self.source.target
+        valid = here.valid[target]  # (y, x)
+        pixels = here.pixels[target].copy()  # (b, y, x)
+        scale = np.zeros_like(pixels)
+        days = np.zeros(valid.shape, "float32")
+        if valid.all():
+            return Filled(pixels, scale, days, box)
+
+        windows = [
+            w
+            for w in lattice(box, self.source.extent, size=self.size, overlap=self.overlap)
+            if _has_gap(w, box, valid)
+        ]
+        self._predict([w for w in windows if w not in self._done])
+
+        total, spread = np.zeros_like(pixels), np.zeros_like(pixels)
+        weight = np.zeros(valid.shape, "float32")
+        nearest = np.full(valid.shape, np.inf, "float32")
+        for window in windows:
+            part = window.intersection(box)
+            if part is None:  # a window of the lattice of a box touches it
+                continue
+            r, c = part.within(box)
+            there_r, there_c = part.within(window)
+            mean_w, scale_w, days_w = self._done[window]
+            w = self._weight[there_r, there_c]
+            total[:, r, c] += mean_w[:, there_r, there_c] * w
+            spread[:, r, c] += scale_w[:, there_r, there_c] * w
+            weight[r, c] += w
+            nearest[r, c] = np.minimum(nearest[r, c], days_w[there_r, there_c])
+        gap = ~valid
+        pixels[:, gap] = total[:, gap] / weight[gap]
+        scale[:, gap] = spread[:, gap] / weight[gap]
+        days[gap] = nearest[gap]
+        return Filled(pixels, scale, days, box)
+
+    def _predict(self, windows: list[Box]) -> None:
+        for i in range(0, len(windows), self.batch):
+            some = windows[i : i + self.batch]
+            cuts = [self.source.read(window) for window in some]
+            out = self.predict(
+                np.stack([cut.pixels for cut in cuts]),  # (n, t, b, size, size)
+                np.stack([cut.valid for cut in cuts]),  # (n, t, size, size)
+                cuts[0].days,
+                self.source.target,
+            )
+            want = (len(some), cuts[0].pixels.shape[1], self.size, self.size)
+            if out.mean.shape != want:
+                raise InputError(f"the model must return shape {want}, got {out.mean.shape}")
+            for j, window in enumerate(some):
+                self._done[window] = (out.mean[j], out.scale[j], out.days[j])
+
+    def _forget(self, box: Box) -> None:
+        """Drop windows that end above ``box``, or left of the strip that `walk` is in."""
+        for window in list(self._done):
+            if window.stop[0] <= box.row or window.row >= box.stop[0] + self.size:
+                del self._done[window]
+
+
+def _has_gap(window: Box, box: Box, valid: NDArray[np.bool_]) -> bool:
+    part = window.intersection(box)
+    return part is not None and not valid[part.within(box)].all()
+
+
+def walk(extent: Box, height: int, width: int, strip: int = 4096) -> Iterator[Box]:
+    """Yield the blocks of a raster in an order in which few windows must be remembered.
+
+    The raster is walked in strips of whole blocks, at most ``strip`` pixels wide, each from
+    top to bottom.
+
+    Parameters
+    ----------
+    extent : Box
+        The whole raster.
+    height, width : int
+        Block size in pixels.
+    strip : int
+        Greatest width of a strip in pixels; never less than one block.
+    """
+    side = max(strip // width, 1) * width
+    for column in blocks(extent, extent.height, side):
+        yield from blocks(column, height, width)
