@@ -1,0 +1,75 @@
+"""The critic: a T2T-ViT that says where, and whether, a window looks unlike real ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor, nn
+
+from geot2t.t2t import SPLITS, Attention, FeedForward, T2TStem, positions
+
+
+@dataclass(frozen=True, slots=True)
+class CriticConfig:
+    """All that is needed to rebuild the critic; stored in each checkpoint."""
+
+    token_dim: int = 32
+    """Token width between soft splits."""
+
+    embed_dim: int = 96
+    """Token width in the trunk."""
+
+    depth: int = 3
+    """Blocks of the trunk."""
+
+    heads: int = 3
+    """Attention heads."""
+
+    reach: int = 16
+    """Side, in tokens, of the squares within which the soft splits' tokens attend."""
+
+
+class Critic(nn.Module):
+    """Score windows of any number of bands; high means like observed ground."""
+
+    def __init__(self, config: CriticConfig) -> None:
+        super().__init__()
+        self.config = config
+        d = config.embed_dim
+        self.stem = T2TStem(1, config.token_dim, d, SPLITS, config.reach)
+        self.space = nn.ModuleList(Attention(d, config.heads) for _ in range(config.depth))
+        self.across = nn.ModuleList(Attention(d, config.heads) for _ in range(config.depth))
+        self.mlp = nn.ModuleList(FeedForward(d) for _ in range(config.depth))
+        self.where = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 1))
+        self.whether = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Score images ``(n, b, y, x)``.
+
+        They should be normalised (`normalised`), so that scores do not depend on units.
+
+        Returns
+        -------
+        where : Tensor, shape ``(n, y/16, x/16)``
+            A score for each token.
+        whether : Tensor, shape ``(n,)``
+            A score for each window.
+        """
+        n, b = images.shape[:2]
+        x = self.stem(rearrange(images, "n b y x -> (n b) 1 y x"))[-1]  # (n*b, h, w, d)
+        h, w = x.shape[1:3]
+        x = x + positions(h, w, x.shape[-1], x.device).to(x.dtype)
+        for space, across, mlp in zip(self.space, self.across, self.mlp, strict=True):
+            x = space(rearrange(x, "m h w d -> m (h w) d"))
+            x = across(rearrange(x, "(n b) t d -> (n t) b d", n=n, b=b))
+            x = mlp(rearrange(x, "(n h w) b d -> (n b) h w d", n=n, h=h, w=w))
+        x = reduce(x, "(n b) h w d -> n h w d", "mean", n=n, b=b)
+        whether = self.whether(reduce(x, "n h w d -> n d", "mean"))
+        return self.where(x).squeeze(-1), whether.squeeze(-1)
+
+
+def normalised(images: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """``(images - mean) / spread`` for ``(n, b, y, x)`` images, clipped to a sane range."""
+    return torch.clamp((images - mean) / spread, -8, 8)
