@@ -61,7 +61,7 @@ def gradient_penalty(images: Tensor, scores: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3)).mean()
 
 
-def total_variation_ratio(image: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+def gradient_difference(image: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean absolute difference between the gradients of two images; scalar.
 
     A pair of neighbours counts where both have weight. Shapes ``(n, b, y, x)``, ``weight``

@@ -1,0 +1,213 @@
+"""From arrays to predictions: the prior, what the network needs to know of it, the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from geot2t import baselines
+from geot2t.checkpoint import Model
+from geot2t.errors import InputError
+from geot2t.fill import Float, Prediction
+from geot2t.generator import STRIDE, Evidence
+from geot2t.prior import Prior, estimate_prior
+
+log = logging.getLogger(__name__)
+
+YEAR = 365.2425
+
+
+def evidence_of(
+    prior: Prior,
+    pixels: Tensor,
+    valid: Tensor,
+    days: Tensor,
+    target: int,
+    wavelengths: Tensor,
+    frames: int,
+) -> Evidence:
+    """Put what the generator is told into the order it expects: the target, then the best dates.
+
+    Parameters
+    ----------
+    prior : Prior
+        Of these very windows.
+    pixels, valid, days, target
+        As for `estimate_prior`: ``(n,t,b,y,x)``, ``(n,t,y,x)``, ``(t,)``.
+    wavelengths : Tensor
+        Micrometres, ``(b,)``, NaN where unknown.
+    frames : int
+        Frames returned at most, the target included.
+    """
+    n = pixels.shape[0]
+    chosen = prior.chosen[:, : frames - 1]  # (n, k)
+    known, index = chosen >= 0, chosen.clamp(min=0)
+    each = torch.arange(n, device=pixels.device)[:, None]
+    k = chosen.shape[1]
+
+    own = valid[:, target]
+    own_values = torch.where(own.unsqueeze(1), pixels[:, target], prior.mean)
+    seen = prior.per_date_valid[:, :k] & known[:, :, None, None]
+    fitted = torch.where(seen.unsqueeze(2), prior.per_date[:, :k], prior.mean.unsqueeze(1))
+    since = torch.where(known, days[index] - days[target], 0.0)
+    return Evidence(
+        prior=prior.mean,
+        prior_scale=prior.scale,
+        images=torch.cat([own_values.unsqueeze(1), pixels[each, index]], 1),
+        fitted=torch.cat([own_values.unsqueeze(1), fitted], 1),
+        fitted_scale=torch.cat([prior.scale.unsqueeze(1), prior.per_date_scale[:, :k]], 1),
+        valid=torch.cat([own.unsqueeze(1), seen], 1),
+        days=torch.cat([since.new_zeros(n, 1), torch.nan_to_num(since)], 1),
+        season=(days[target] / YEAR % 1).expand(n),
+        wavelengths=wavelengths.expand(n, -1),
+    )
+
+
+def pick_device(device: str) -> torch.device:
+    """The torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises
+    ------
+    InputError
+        If the device is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"no device {device!r}; use auto, cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count()
+        if (chosen.index or 0) >= count:
+            raise InputError(f"device {device} is not there ({count} CUDA devices); use cpu")
+    elif chosen.type != "cpu":
+        raise InputError(f"no device {device!r}; use auto, cpu, cuda or cuda:N")
+    return chosen
+
+
+class ModelEstimates:
+    """Estimates of a trained model, of the prior it refines, and of linear interpolation.
+
+    Parameters
+    ----------
+    model : Model
+        Moved to ``device``.
+    wavelengths : ndarray, shape ``(band,)``
+        Centre wavelengths in micrometres, NaN where unknown.
+    device : torch.device
+        Where to compute. On CUDA the network runs in bfloat16, the prior in float32.
+    """
+
+    methods: tuple[str, ...] = ("network", "prior", "linear")
+
+    def __init__(self, model: Model, wavelengths: NDArray[np.floating], device: torch.device) -> None:
+        self.model, self.device = model, device
+        self.factors = model.factors
+        self._wavelengths = torch.as_tensor(np.asarray(wavelengths, "float32"), device=device)
+        model.generator.to(device)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        pixels: Float,
+        valid: NDArray[np.bool_],
+        days: Float,
+        target: int,
+        methods: Sequence[str],
+    ) -> dict[str, Prediction]:
+        """Predict by each of ``methods``; see `geot2t.fill.Estimates`.
+
+        A batch that does not fit into the device's memory is halved until it does.
+        """
+        if unknown := set(methods) - set(self.methods):
+            raise InputError(f"no method {sorted(unknown)}; there are {', '.join(self.methods)}")
+        try:
+            return self._estimate(pixels, valid, days, target, methods)
+        except torch.OutOfMemoryError:
+            if len(pixels) == 1:
+                raise InputError(
+                    f"one window of {pixels.shape[-1]} px and {pixels.shape[1]} dates does not "
+                    f"fit on {self.device}; use a smaller --window or --device cpu"
+                ) from None
+        # Outside the handler: the exception would keep the failed batch's tensors alive.
+        log.warning("a batch of %d windows does not fit on %s; halved", len(pixels), self.device)
+        torch.cuda.empty_cache()
+        half = len(pixels) // 2
+        first = self(pixels[:half], valid[:half], days, target, methods)
+        second = self(pixels[half:], valid[half:], days, target, methods)
+        return {
+            name: Prediction(
+                *(
+                    np.concatenate([getattr(first[name], f.name), getattr(second[name], f.name)])
+                    for f in dataclasses.fields(Prediction)
+                )
+            )
+            for name in methods
+        }
+
+    def _estimate(
+        self,
+        pixels: Float,
+        valid: NDArray[np.bool_],
+        days: Float,
+        target: int,
+        methods: Sequence[str],
+    ) -> dict[str, Prediction]:
+        out = {}
+        if "linear" in methods:
+            out["linear"] = baselines.linear(pixels, valid, days, target)
+        if {"network", "prior"} & set(methods):
+            p = torch.from_numpy(pixels).to(self.device)
+            v = torch.from_numpy(valid).to(self.device)
+            d = torch.from_numpy(days).to(self.device)
+            prior = estimate_prior(p, v, d, target)
+            used = prior.days.cpu().numpy()
+            if "prior" in methods:
+                out["prior"] = Prediction(prior.mean.cpu().numpy(), prior.scale.cpu().numpy(), used)
+            if "network" in methods:
+                mean, scale = self._network(prior, p, v, d, target)
+                out["network"] = Prediction(mean.cpu().numpy(), scale.cpu().numpy(), used)
+        return {name: out[name] for name in methods}
+
+    def _network(
+        self, prior: Prior, pixels: Tensor, valid: Tensor, days: Tensor, target: int
+    ) -> tuple[Tensor, Tensor]:
+        generator = self.model.generator
+        evidence = evidence_of(
+            prior, pixels, valid, days, target, self._wavelengths, generator.config.frames
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            guess = generator(padded(evidence))
+        y, x = pixels.shape[-2:]
+        return guess.mean[..., :y, :x], guess.scale[..., :y, :x]
+
+
+def padded(evidence: Evidence) -> Evidence:
+    """Extend windows to sides that divide by the network's stride; the new pixels are unseen."""
+    y, x = evidence.prior.shape[-2:]
+    down, right = -y % STRIDE, -x % STRIDE
+    if not down and not right:
+        return evidence
+
+    def edge(values: Tensor) -> Tensor:
+        flat = values.flatten(0, -4) if values.dim() > 4 else values
+        grown = F.pad(flat, (0, right, 0, down), mode="replicate")
+        return grown.reshape(*values.shape[:-2], y + down, x + right)
+
+    return dataclasses.replace(
+        evidence,
+        prior=edge(evidence.prior),
+        prior_scale=edge(evidence.prior_scale),
+        images=edge(evidence.images),
+        fitted=edge(evidence.fitted),
+        fitted_scale=edge(evidence.fitted_scale),
+        valid=F.pad(evidence.valid, (0, right, 0, down)),
+    )

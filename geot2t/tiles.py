@@ -1,0 +1,313 @@
+"""Training windows: drawn from folders of GeoTIFFs, with real cloud shapes hidden from view.
+
+Only observed pixels teach. A window's target date keeps the gaps it has; a cloud's shape is
+laid over what was observed of it, and the network has to say what is under that shape.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from geot2t.clouds import CloudShapes
+from geot2t.errors import InputError
+from geot2t.fill import Block
+from geot2t.generator import Evidence
+from geot2t.grid import Box
+from geot2t.io import Stack, open_stack, scenes_in
+from geot2t.model import evidence_of
+from geot2t.prior import estimate_prior
+
+SIZES = (64, 96, 64, 128)
+"""Window sides, in pixels, in the order in which samples take them."""
+
+_CACHE = 192 << 20
+"""Bytes up to which a whole place is held in memory instead of being read by windows."""
+
+_TRIES = 20
+
+
+class Sample(NamedTuple):
+    """One window whose target date is partly hidden; the batch axis has length 1."""
+
+    evidence: Evidence
+    """What the generator sees."""
+
+    truth: Tensor
+    """Target date ``(1, b, y, x)``."""
+
+    weight: Tensor
+    """1 where hidden and surely observed, else 0, ``(1, 1, y, x)``."""
+
+
+class Place:
+    """Scenes of one place, read window by window.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of GeoTIFFs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        scenes = scenes_in(folder)
+        if not scenes:
+            raise InputError(f"{folder} holds no scenes (GeoTIFFs that are not masks)")
+        self.folder = folder
+        self._stack: Stack = open_stack(scenes[0], series=scenes[1:], need_dates=len(scenes) > 1)
+        self.extent = self._stack.extent
+        self.times = len(self._stack.days)
+        self.wavelengths = np.asarray(self._stack.wavelengths, "float32")
+        self._whole: Block | None = None
+
+    def read(self, box: Box) -> Block:
+        """Read ``box``, which may overhang the raster, of all dates."""
+        bands = len(self.wavelengths)
+        cells = self.times * bands * self.extent.height * self.extent.width
+        if cells * 4 > _CACHE:
+            return self._stack.read(box)
+        if self._whole is None:
+            self._whole = self._stack.read(self.extent)
+        whole = self._whole
+        pixels = np.zeros((self.times, bands, box.height, box.width), "float32")
+        valid = np.zeros((self.times, box.height, box.width), bool)
+        if part := box.intersection(self.extent):
+            pixels[(..., *part.within(box))] = whole.pixels[(..., *part.slices)]
+            valid[(..., *part.within(box))] = whole.valid[(..., *part.slices)]
+        return Block(pixels, valid, whole.days, box)
+
+
+def find_places(tiles: Path) -> list[Place]:
+    """The places of a folder: the folder itself if it holds scenes, else each of its folders.
+
+    Raises
+    ------
+    InputError
+        If there is no scene, or a place cannot be read as a series.
+    """
+    if not tiles.is_dir():
+        raise InputError(f"{tiles} is not a folder; --tiles takes a folder of GeoTIFFs")
+    if scenes_in(tiles):
+        return [Place(tiles)]
+    folders = [p for p in sorted(tiles.iterdir()) if p.is_dir() and scenes_in(p)]
+    if not folders:
+        raise InputError(f"{tiles} holds no GeoTIFFs, nor do its folders")
+    return [Place(folder) for folder in folders]
+
+
+class Windows(Dataset[Sample]):
+    """Endless training samples; sample ``i`` depends on the seed and ``i`` alone.
+
+    Parameters
+    ----------
+    places : sequence of (Place, Box)
+        Where windows may lie.
+    shapes : CloudShapes
+        What to hide.
+    frames : int
+        Frames of the generator.
+    seed : int
+        Seed of all draws.
+    sizes : sequence of int
+        Window sides; sample ``i`` has side ``sizes[i % len(sizes)]``.
+    bands, dates : int
+        Most bands and most other dates of a sample; fewer are drawn as well.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[tuple[Place, Box]],
+        shapes: CloudShapes,
+        *,
+        frames: int,
+        seed: int,
+        sizes: Sequence[int] = SIZES,
+        bands: int = 4,
+        dates: int = 16,
+    ) -> None:
+        self._places, self._shapes = places, shapes
+        self._frames, self._seed, self._sizes = frames, seed, sizes
+        self._bands, self._dates = bands, dates
+        # Long series teach most, but places with a single date are far more diverse.
+        weight = np.array([min(place.times, 12) ** 1.5 for place, _ in places])
+        self._weight = weight / weight.sum()
+
+    def __getitem__(self, index: int) -> Sample:
+        """Draw sample ``index``."""
+        rng = np.random.default_rng([self._seed, index])
+        size = self._sizes[index % len(self._sizes)]
+        for _ in range(_TRIES):
+            place, area = self._places[rng.choice(len(self._places), p=self._weight)]
+            if (sample := self._draw(rng, place, area, size)) is not None:
+                return sample
+        raise InputError(
+            f"{_TRIES} windows in a row had too few observed pixels to learn from; "
+            "check the masks of the tiles with geot2t info"
+        )
+
+    def _draw(
+        self, rng: np.random.Generator, place: Place, area: Box, size: int
+    ) -> Sample | None:
+        box = Box(
+            area.row + int(rng.integers(max(area.height - size, 0) + 1)),
+            area.col + int(rng.integers(max(area.width - size, 0) + 1)),
+            size,
+            size,
+        )
+        block = place.read(box)
+        inside = box.intersection(area)
+        if inside is None:  # the box starts in the area
+            return None
+        rest = np.ones((size, size), bool)
+        rest[inside.within(box)] = False
+        share = (block.valid & ~rest).sum((1, 2)) / (inside.height * inside.width)
+        targets = np.flatnonzero(share > 0.3)
+        if not len(targets):
+            return None
+        target = int(rng.choice(targets))
+        valid = block.valid & ~rest
+        seen = valid[target]
+        if rng.random() < 0.06:
+            hidden = seen.copy()
+        else:
+            hidden = self._shapes.sample(rng, size, size, share=(0.05, 0.7)) & seen
+        # Masks miss the soft edges of clouds; what lies close to them is no truth.
+        sure = ndimage.binary_erosion(seen | rest, iterations=3, border_value=1)
+        weight = hidden & sure
+        if weight.sum() < 64:
+            return None
+        keep = self._others(rng, block.days, target)
+        chosen = rng.permutation(len(place.wavelengths))[: rng.integers(1, self._bands + 1)]
+        pixels = block.pixels[keep][:, chosen]
+        seen_of = valid[keep].copy()
+        seen_of[0] = seen & ~hidden
+        truth = torch.from_numpy(pixels[:1].copy())
+        return self._sample(
+            torch.from_numpy(pixels * seen_of[:, None])[None],
+            torch.from_numpy(seen_of)[None],
+            torch.from_numpy(block.days[keep]),
+            truth,
+            torch.from_numpy(weight).float()[None, None],
+            torch.from_numpy(
+                place.wavelengths[chosen] if rng.random() < 0.8 else np.full(len(chosen), np.nan, "float32")
+            ),
+        )
+
+    def _others(self, rng: np.random.Generator, days: NDArray[np.float32], target: int) -> list[int]:
+        """The target's index, then those of the dates that are shown with it, in time."""
+        others = [i for i in range(len(days)) if i != target]
+        if not others or rng.random() < 0.1:
+            return [target]
+        count = int(np.exp(rng.uniform(0, np.log(min(len(others), self._dates) + 0.999))))
+        others.sort(key=lambda i: abs(float(days[i] - days[target])))
+        near = others[: 2 * count] if rng.random() < 0.7 else others
+        return [target, *sorted(rng.choice(near, count, replace=False).tolist())]
+
+    @torch.inference_mode()
+    def _sample(
+        self,
+        pixels: Tensor,
+        valid: Tensor,
+        days: Tensor,
+        truth: Tensor,
+        weight: Tensor,
+        wavelengths: Tensor,
+    ) -> Sample:
+        prior = estimate_prior(pixels, valid, days, 0)
+        evidence = evidence_of(prior, pixels, valid, days, 0, wavelengths, self._frames)
+        return Sample(evidence, truth, weight)
+
+
+def batch_of(
+    samples: Sequence[Sample], bands: int, rng: np.random.Generator, device: torch.device
+) -> Sample:
+    """Stack samples of one size, each turned at random, with ``bands`` of their bands.
+
+    Frames that a sample lacks are added as empty ones. Turning and mirroring change neither
+    colours nor their relation, which photographic augmentations would.
+    """
+    frames = max(s.evidence.days.shape[1] for s in samples)
+    parts: list[Sample] = []
+    for sample in samples:
+        pick = torch.from_numpy(rng.permutation(sample.truth.shape[1])[:bands])
+        turn = _turn(int(rng.integers(8)))
+        e = sample.evidence
+        more = frames - e.days.shape[1]
+
+        def framed(x: Tensor, fill: float = 0.0, *, more: int = more) -> Tensor:
+            if not more:
+                return x
+            return torch.cat([x, x.new_full((1, more, *x.shape[2:]), fill)], 1)
+
+        prior = e.prior[:, pick]
+        doubt = e.prior_scale[:, pick]
+        empty = prior.unsqueeze(1).expand(-1, more, -1, -1, -1)
+        empty_doubt = doubt.unsqueeze(1).expand(-1, more, -1, -1, -1)
+        parts.append(
+            Sample(
+                Evidence(
+                    prior=turn(prior),
+                    prior_scale=turn(doubt),
+                    images=turn(framed(e.images[:, :, pick])),
+                    fitted=turn(torch.cat([e.fitted[:, :, pick], empty], 1)),
+                    fitted_scale=turn(torch.cat([e.fitted_scale[:, :, pick], empty_doubt], 1)),
+                    valid=turn(framed(e.valid)),
+                    days=framed(e.days),
+                    season=e.season,
+                    wavelengths=e.wavelengths[:, pick],
+                ),
+                turn(sample.truth[:, pick]),
+                turn(sample.weight),
+            )
+        )
+
+    def stacked(get: Callable[[Sample], Tensor]) -> Tensor:
+        return torch.cat([get(p) for p in parts]).to(device, non_blocking=True)
+
+    names = [f.name for f in dataclasses.fields(Evidence)]
+    evidence = Evidence(**{k: stacked(lambda s, k=k: getattr(s.evidence, k)) for k in names})
+    return Sample(evidence, stacked(lambda s: s.truth), stacked(lambda s: s.weight))
+
+
+def _turn(way: int) -> Callable[[Tensor], Tensor]:
+    """One of the eight turns and mirrorings of a square."""
+
+    def turn(x: Tensor) -> Tensor:
+        x = torch.rot90(x, way % 4, (-2, -1))
+        return x.flip(-1) if way >= 4 else x
+
+    return turn
+
+
+def split(places: Sequence[Place]) -> tuple[list[tuple[Place, Box]], list[tuple[Place, Box]]]:
+    """Where to learn and where to check what was learnt; the two never share a pixel.
+
+    With at least five places that have three dates or more, every eighth of these is held
+    back whole; with fewer, the lowest fifth of each place.
+    """
+    series = [p for p in places if p.times >= 3]
+    if len(series) >= 5:
+        back = set(map(id, series[3::8]))
+        learn = [(p, p.extent) for p in places if id(p) not in back]
+        return learn, [(p, p.extent) for p in places if id(p) in back]
+    learn, check = [], []
+    for place in places:
+        e = place.extent
+        cut = max(e.height - max(e.height // 5, 1), 1)
+        learn.append((place, Box(e.row, e.col, cut, e.width)))
+        if e.height > cut:
+            check.append((place, Box(e.row + cut, e.col, e.height - cut, e.width)))
+    if not check:
+        raise InputError("the tiles are a single pixel high; there is nothing to hold back")
+    return learn, check
+
+

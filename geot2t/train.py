@@ -1,0 +1,497 @@
+"""Training: the generator learns to fill, the critic to tell; whole after any kill.
+
+The game is a relativistic pairing with R1 and R2 penalties (Huang et al. 2024,
+arXiv:2501.05441), played every few steps and ramped up late; the masked error dominates.
+What is shipped is the moving average of the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from geot2t.checkpoint import (
+    Model,
+    load_model,
+    read_tensors,
+    save_model,
+    write_bytes,
+    write_tensors,
+)
+from geot2t.clouds import CloudShapes
+from geot2t.critic import Critic, CriticConfig, normalised
+from geot2t.errors import InputError, ModelError
+from geot2t.generator import Generator, GeneratorConfig, Guess
+from geot2t.losses import (
+    charbonnier,
+    gradient_difference,
+    gradient_penalty,
+    laplace_likelihood,
+    relativistic,
+)
+from geot2t.model import pick_device
+from geot2t.tiles import SIZES, Sample, Windows, batch_of, find_places, split
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Settings of a training run; stored in the model's card."""
+
+    steps: int = 4000
+    """Steps of the generator."""
+
+    batch: int = 6
+    """Windows of 96 px and two bands per step; other sizes cost the same."""
+
+    rate: float = 1e-3
+    """Greatest learning rate of the generator; reached after a warm-up, 0 at the end."""
+
+    critic_rate: float = 3e-4
+    """Learning rate of the critic."""
+
+    adversarial: float = 0.02
+    """Weight of the adversarial loss at the end of training; 0 leaves the critic out."""
+
+    ramp: tuple[float, float] = (0.5, 0.8)
+    """Shares of the training between which the adversarial weight rises from 0."""
+
+    every: int = 4
+    """Steps between two moves of the game."""
+
+    penalty: float = 1.0
+    """Weight of R1 and R2."""
+
+    likelihood: float = 0.1
+    """Weight of the error scale's likelihood."""
+
+    gradient: float = 0.2
+    """Weight of the error of spatial differences."""
+
+    fresh: int = 2
+    """New windows drawn per step; the others of a batch are seen again, turned."""
+
+    pool: int = 400
+    """Windows held for reuse."""
+
+    averaging: float = 0.998
+    """Decay of the moving average of the weights."""
+
+    seed: int = 0
+    """Seed of everything."""
+
+
+class Trainer:
+    """One training run, which can be left and taken up again at any step.
+
+    Parameters
+    ----------
+    tiles : Path
+        Folder of scenes of one place, or of one folder for each place.
+    output : Path
+        Model to write (.safetensors); state and log stand beside it.
+    config : TrainConfig
+        Settings.
+    device : torch.device
+        Where to compute.
+    init : str or Path, optional
+        Model to start from.
+    workers : int
+        Processes that prepare windows beside the training; samples do not depend on it.
+    """
+
+    def __init__(
+        self,
+        tiles: Path,
+        output: Path,
+        config: TrainConfig,
+        device: torch.device,
+        init: str | Path | None = None,
+        workers: int = 0,
+    ) -> None:
+        self.output, self.config, self.device, self.workers = output, config, device, workers
+        self.state_path = output.with_suffix(".state.safetensors")
+        self.log_path = output.with_suffix(".log.jsonl")
+        places = find_places(tiles)
+        learn, check = split(places)
+        torch.manual_seed(config.seed)
+        if init is None:
+            self.generator = Generator(GeneratorConfig())
+            self.critic = Critic(CriticConfig())
+        else:
+            model = load_model(init)
+            self.generator, self.critic = model.generator, model.critic
+            for module in (self.generator, self.critic):
+                module.requires_grad_(True)
+                module.train()
+        self.generator.to(device)
+        self.critic.to(device)
+        average = get_ema_multi_avg_fn(config.averaging)
+        self.average = AveragedModel(self.generator, multi_avg_fn=average)
+        self.optimiser = torch.optim.AdamW(
+            self.generator.parameters(), config.rate, betas=(0.9, 0.99), weight_decay=0.01
+        )
+        self.critic_optimiser = torch.optim.Adam(
+            self.critic.parameters(), config.critic_rate, betas=(0.0, 0.99)
+        )
+        shapes = CloudShapes.load()
+        frames = self.generator.config.frames
+        self.windows = Windows(learn, shapes, frames=frames, seed=config.seed)
+        sizes = (96, 128)
+        held_back = Windows(check, shapes, frames=frames, seed=config.seed + 1, sizes=sizes)
+        self._held_back = [held_back[i] for i in range(32)]
+        self.step = 0
+        self.card: dict[str, Any] = {
+            "places": {
+                "learnt_from": sorted({p.folder.name for p, _ in learn}),
+                "held_back": sorted({p.folder.name for p, _ in check}),
+            },
+            "settings": asdict(config),
+        }
+
+    # -- steps -------------------------------------------------------------------------------
+
+    def train_step(self, batch: Sample, rng: np.random.Generator) -> dict[str, float]:
+        """Move the generator, and now and then the critic, by one step; returns the losses."""
+        c = self.config
+        for group in self.optimiser.param_groups:
+            group["lr"] = c.rate * self._schedule()
+        weight = self._adversarial_weight()
+        play = weight > 0 and self.step % c.every == 0
+        noise = self._noise(batch, rng) if play else None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            guess = self.generator(batch.evidence, noise)
+        losses = reconstruction(batch, guess, c)
+        total = sum(losses.values(), torch.zeros((), device=self.device))
+        if play:
+            fake, real, tokens = self._pair(batch, guess)
+            # Fused attention has no second derivative, which the penalties need.
+            with sdpa_kernel(SDPBackend.MATH):
+                losses |= self._train_critic(fake.detach(), real, tokens)
+                self.critic.requires_grad_(False)
+                where_fake, whether_fake = self.critic(fake)
+                with torch.no_grad():
+                    where_real, whether_real = self.critic(real)
+                self.critic.requires_grad_(True)
+            game = relativistic(whether_fake, whether_real) + relativistic(
+                where_fake, where_real, tokens
+            )
+            losses["game"] = game
+            # The game is played every few steps only: its weight makes up for the others.
+            total = total + weight * c.every * game
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+            self.average.update_parameters(self.generator)
+        else:
+            log.warning("step %d had no finite gradient and was left out", self.step)
+        self.step += 1
+        return {k: float(v.detach()) for k, v in losses.items()}
+
+    def _train_critic(self, fake: Tensor, real: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        fake, real = fake.requires_grad_(), real.detach().requires_grad_()
+        where_fake, whether_fake = self.critic(fake)
+        where_real, whether_real = self.critic(real)
+        loss = relativistic(whether_real, whether_fake) + relativistic(
+            where_real, where_fake, tokens
+        )
+        r1 = gradient_penalty(real, whether_real + where_real.mean((1, 2)))
+        r2 = gradient_penalty(fake, whether_fake + where_fake.mean((1, 2)))
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        (loss + 0.5 * self.config.penalty * (r1 + r2)).backward()
+        self.critic_optimiser.step()
+        return {"critic": loss, "penalty": r1 + r2}
+
+    def _pair(self, batch: Sample, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
+        """Filled and true windows as the critic sees them, and the gap's share of each token."""
+        e = batch.evidence
+        seen = e.valid[:, :1]  # (n, 1, y, x)
+        centre = e.prior.mean((2, 3), keepdim=True)
+        spread = e.prior.std((2, 3), keepdim=True) + e.prior_scale.mean((2, 3), keepdim=True)
+        fake = torch.where(seen, batch.truth, guess.mean)
+        # Where the truth is not known either, the pair shows the same.
+        real = torch.where(seen | (batch.weight > 0), batch.truth, fake.detach())
+        tokens = nn.functional.avg_pool2d(batch.weight, 16).squeeze(1)
+        return normalised(fake, centre, spread), normalised(real, centre, spread), tokens
+
+    def _noise(self, batch: Sample, rng: np.random.Generator) -> Tensor:
+        n, _, y, x = batch.truth.shape
+        shape = (n, y // 16, x // 16, self.generator.config.noise_dim)
+        return torch.from_numpy(rng.standard_normal(shape, "float32")).to(self.device)
+
+    def _schedule(self) -> float:
+        warm = min(200, max(self.config.steps // 10, 1))
+        if self.step < warm:
+            return (self.step + 1) / warm
+        done = (self.step - warm) / max(self.config.steps - warm, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    def _adversarial_weight(self) -> float:
+        first, last = (share * self.config.steps for share in self.config.ramp)
+        return self.config.adversarial * float(np.clip((self.step - first) / (last - first), 0, 1))
+
+    # -- data --------------------------------------------------------------------------------
+
+    def batches(self) -> Iterator[tuple[Sample, np.random.Generator]]:
+        """Batches from the current step on; the same ones whether or not a run was resumed."""
+        c = self.config
+        pool: deque[Sample] = deque(maxlen=c.pool)
+        drawn = max(self.step * c.fresh + c.batch - c.pool, 0)
+        stream = iter(
+            DataLoader(
+                self.windows,
+                batch_size=None,
+                sampler=range(drawn, c.steps * c.fresh + c.batch),
+                num_workers=self.workers,
+                persistent_workers=self.workers > 0,
+            )
+        )
+        for step in range(self.step, c.steps):
+            while drawn < step * c.fresh + c.batch:
+                pool.append(next(stream))
+                drawn += 1
+            rng = np.random.default_rng([c.seed, 7, step])
+            size = int(rng.choice(SIZES))
+            alike = [s for s in pool if s.truth.shape[-1] == size] or list(pool)[-1:]
+            size = alike[0].truth.shape[-1]
+            bands = int(rng.integers(1, 4))
+            alike = [s for s in alike if s.truth.shape[1] >= bands] or alike
+            count = max(2, round(c.batch * (96 / size) ** 2 * 2 / bands))
+            picked = [alike[i] for i in rng.integers(len(alike), size=count)]
+            bands = min(bands, *(s.truth.shape[1] for s in picked))
+            yield batch_of(picked, bands, rng, self.device), rng
+
+    # -- held-back windows ---------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def held_back(self) -> dict[str, Any]:
+        """Error on held-back windows, and the factors that widen its scale to 90 % intervals."""
+        module: nn.Module = self.average.module
+        module.eval()
+        errors: dict[str, list[float]] = {"network": [], "prior": []}
+        widths: dict[str, list[Tensor]] = {"network": [], "prior": []}
+        for sample in self._held_back:
+            evidence = type(sample.evidence)(
+                **{
+                    f.name: getattr(sample.evidence, f.name).to(self.device)
+                    for f in dataclasses.fields(sample.evidence)
+                }
+            )
+            guess = module(evidence)
+            truth = sample.truth.to(self.device)
+            keep = (sample.weight > 0).expand_as(truth).to(self.device)
+            unit = evidence.prior_scale[keep].mean()
+            for name, mean, scale in (
+                ("network", guess.mean, guess.scale),
+                ("prior", evidence.prior, evidence.prior_scale),
+            ):
+                error = (mean - truth).abs()[keep]
+                errors[name].append(float(error.mean() / unit))
+                widths[name].append((error / scale[keep])[:: max(len(error) // 2000, 1)])
+        module.train()
+        error = {name: float(np.mean(values)) for name, values in errors.items()}
+        return {
+            "ratio": error["network"] / error["prior"],
+            "wins": float(np.mean(np.less(errors["network"], errors["prior"]))),
+            "factors": {k: float(torch.cat(v).float().quantile(0.9)) for k, v in widths.items()},
+        }
+
+    # -- files -------------------------------------------------------------------------------
+
+    def model(self, check: dict[str, Any]) -> Model:
+        """The model as it stands: averaged generator, critic, card."""
+        generator = self.average.module
+        card = self.card | {"steps_done": self.step, "held_back_error": check}
+        return Model(generator, self.critic, self.output.stem, "", card, check["factors"])
+
+    def save_state(self) -> None:
+        """Write all that a resumed run needs; the JSON, which vouches for the rest, last."""
+        tensors: dict[str, Tensor] = {}
+        for part, module in (
+            ("generator", self.generator),
+            ("critic", self.critic),
+            ("average", self.average),
+        ):
+            tensors |= {f"{part}/{k}": v for k, v in module.state_dict().items()}
+        for part, optimiser in (("adam", self.optimiser), ("adam_c", self.critic_optimiser)):
+            for i, moments in optimiser.state_dict()["state"].items():
+                tensors |= {f"{part}/{i}/{k}": v for k, v in moments.items()}
+        # A new name each time: the one that the JSON vouches for is never overwritten.
+        old = _read_json(self.state_path.with_suffix(".json")).get("file")
+        path = self.state_path.with_name(f"{self.output.stem}.state-{self.step}.safetensors")
+        sha256 = write_tensors(path, tensors)
+        state = {"step": self.step, "file": path.name, "sha256": sha256, "settings": self._settings()}
+        write_bytes(self.state_path.with_suffix(".json"), json.dumps(state).encode())
+        if old and old != path.name:
+            path.with_name(Path(old).name).unlink(missing_ok=True)
+
+    def load_state(self) -> None:
+        """Take up the run that was left beside the output.
+
+        Raises
+        ------
+        InputError
+            If there is none, or it had other settings.
+        """
+        beside = self.state_path.with_suffix(".json")
+        state = _read_json(beside)
+        if not state:
+            raise InputError(f"there is no run to resume beside {self.output}; leave --resume out")
+        if state.get("settings") != self._settings():
+            raise InputError(f"{beside} is of a run with other settings; use those, or another -o")
+        path = beside.with_name(Path(str(state.get("file"))).name)
+        tensors, sha256 = read_tensors(path)
+        if sha256 != state.get("sha256"):
+            raise ModelError(f"{path} was altered since it was written; train again")
+        for part, module in (
+            ("generator", self.generator),
+            ("critic", self.critic),
+            ("average", self.average),
+        ):
+            module.load_state_dict(_under(tensors, part))
+        for part, optimiser in (("adam", self.optimiser), ("adam_c", self.critic_optimiser)):
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in _under(tensors, part).items():
+                index, name = key.split("/")
+                moments.setdefault(int(index), {})[name] = value
+            own = optimiser.state_dict()
+            optimiser.load_state_dict({"state": moments, "param_groups": own["param_groups"]})
+        self.step = int(state["step"])
+
+    def _settings(self) -> dict[str, Any]:
+        return json.loads(json.dumps(asdict(self.config)))  # type: ignore[no-any-return]
+
+    def run(self, *, save_every: float = 120.0, check_every: int = 200, quiet: bool = False) -> None:
+        """Train to the end, or until stopped; the model and the state are saved as it goes."""
+        last_save, began, first = time.monotonic(), time.monotonic(), self.step
+        mean: dict[str, float] = {}
+        check: dict[str, Any] = self.held_back()
+        bar = tqdm(total=self.config.steps, initial=self.step, disable=quiet, unit="step")
+        try:
+            for batch, rng in self.batches():
+                losses = self.train_step(batch, rng)
+                for k, v in losses.items():
+                    mean[k] = v if k not in mean else 0.98 * mean[k] + 0.02 * v
+                bar.update()
+                if self.step % check_every == 0 or self.step == self.config.steps:
+                    check = self.held_back()
+                    self._write_log(mean, check, time.monotonic() - began)
+                if self.step % 10 == 0:
+                    shown = {k: f"{v:.3f}" for k, v in mean.items()}
+                    bar.set_postfix(shown | {"held-back/prior": f"{check['ratio']:.3f}"})
+                if time.monotonic() - last_save > save_every:
+                    save_model(self.output, self.model(check))
+                    self.save_state()
+                    last_save = time.monotonic()
+        finally:
+            bar.close()
+        self.card["seconds"] = round(time.monotonic() - began)
+        self.card["from_step"] = first
+        save_model(self.output, self.model(check))
+        self.save_state()
+
+    def _write_log(self, losses: dict[str, float], check: dict[str, Any], seconds: float) -> None:
+        row = {"step": self.step, "seconds": round(seconds), **losses, **check}
+        with self.log_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def reconstruction(batch: Sample, guess: Guess, config: TrainConfig) -> dict[str, Tensor]:
+    """Losses over hidden pixels, in units of the prior's expected error in each window."""
+    e = batch.evidence
+    count = batch.weight.sum((2, 3), keepdim=True).clamp(min=1)
+    unit = (e.prior_scale * batch.weight).sum((2, 3), keepdim=True) / count
+    unit = unit.clamp(min=1e-12)
+    error = (guess.mean - batch.truth) / unit
+    return {
+        "error": charbonnier(error, batch.weight),
+        "likelihood": config.likelihood
+        * laplace_likelihood(error.detach(), guess.scale / unit, batch.weight),
+        "gradient": config.gradient
+        * gradient_difference(guess.mean / unit, batch.truth / unit, batch.weight),
+    }
+
+
+def _under(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f"{part}/"): v for k, v in tensors.items() if k.startswith(f"{part}/")}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def train(
+    tiles: Path,
+    output: Path,
+    *,
+    config: TrainConfig | None = None,
+    init: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    workers: int = 0,
+    quiet: bool = False,
+) -> Path:
+    """Train the T2T-GAN on GeoTIFFs and write a model; returns its path.
+
+    Parameters
+    ----------
+    tiles : Path
+        Folder of scenes of one place, or of one folder for each place. Clouds are welcome.
+    output : Path
+        Model to write, ``.safetensors``.
+    config : TrainConfig, optional
+        Settings.
+    init : str or Path, optional
+        Model to start from: a file, or the name of one that ships.
+    resume : bool
+        Go on with the run that was left beside ``output``.
+    overwrite : bool
+        Replace ``output`` if it exists.
+    device : str
+        auto, cpu, cuda or cuda:N.
+    workers : int
+        Processes that prepare windows.
+    quiet : bool
+        No progress bar.
+
+    Raises
+    ------
+    InputError
+        If the tiles hold no scenes, ``output`` exists, or there is nothing to resume.
+    """
+    if output.suffix != ".safetensors":
+        raise InputError(f"a model is a .safetensors file, got {output}")
+    if not output.parent.is_dir():
+        raise InputError(f"the folder {output.parent} does not exist; create it first")
+    if output.exists() and not (overwrite or resume):
+        raise InputError(f"{output} exists; pass --overwrite to replace it or --resume to go on")
+    trainer = Trainer(tiles, output, config or TrainConfig(), pick_device(device), init, workers)
+    if resume:
+        trainer.load_state()
+    elif trainer.log_path.exists():
+        trainer.log_path.unlink()
+    trainer.run(quiet=quiet)
+    return output
