@@ -47,7 +47,7 @@ class GeneratorConfig:
     noise_dim: int = 8
     """Noise channels per token."""
 
-    frames: int = 6
+    frames: int = 5
     """Greatest number of dates looked at: the target and the best others."""
 
 
