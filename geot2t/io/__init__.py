@@ -1,0 +1,1 @@
+"""Rasters in and out: the only package that opens or writes them."""
