@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,11 @@ class Source(Protocol):
         ...
 
     def read(self, box: Box) -> Block:
-        """Read ``box``; what lies outside the raster comes back as not valid."""
+        """Read ``box`` of all dates; what lies outside the raster is not valid."""
+        ...
+
+    def read_target(self, box: Box) -> tuple[Float, NDArray[np.bool_]]:
+        """Pixels ``(band, y, x)`` and valid ``(y, x)`` of the target date in ``box``."""
         ...
 
 
@@ -122,11 +126,32 @@ class Filled:
     """Where the pixels are."""
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that must be read before a box can be filled."""
+
+    box: Box
+    """Pixels to be filled."""
+
+    pixels: Float
+    """Target date of the box, shape ``(band, y, x)``."""
+
+    valid: NDArray[np.bool_]
+    """True where the target date was observed, shape ``(y, x)``."""
+
+    windows: tuple[Box, ...]
+    """Windows that see a gap of the box, in the order in which they are blended."""
+
+    blocks: tuple[Block, ...]
+    """Pixels of those windows that no earlier task of the walk has read."""
+
+
 class Filler:
-    """Fill one box after another, predicting every window once.
+    """Fill one box after another, reading and predicting every window once.
 
     Windows shared by neighbouring boxes are kept until no later box of the same walk can
     need them (see `walk`), so memory depends on the width of a strip, not on the raster.
+    `read` and `compute` may run in two threads, each taking the boxes in the same order.
 
     Parameters
     ----------
@@ -153,6 +178,7 @@ class Filler:
         self.source, self.predict = source, predict
         self.size, self.overlap, self.batch = size, overlap, batch
         self._weight = ramp(size, overlap)
+        self._read: dict[Box, None] = {}
         self._done: dict[Box, tuple[Float, Float, Float]] = {}
 
     def fill(self, box: Box) -> Filled:
@@ -162,68 +188,75 @@ class Filler:
         raster is divided into boxes. Boxes should come in the order of `walk`; any other
         order gives the same pixels with more work.
         """
-        self._forget(box)
-        here = self.source.read(box)
-        target = self.source.target
-        valid = here.valid[target]  # (y, x)
-        pixels = here.pixels[target].copy()  # (b, y, x)
-        scale = np.zeros_like(pixels)
-        days = np.zeros(valid.shape, "float32")
-        if valid.all():
-            return Filled(pixels, scale, days, box)
+        return self.compute(self.read(box))
 
-        windows = [
+    def read(self, box: Box) -> Task:
+        """Read ``box`` and the windows it needs; where nothing is missing, only the box."""
+        self._forget(self._read, box)
+        pixels, valid = self.source.read_target(box)
+        if valid.all():
+            return Task(box, pixels, valid, (), ())
+        windows = tuple(
             w
             for w in lattice(box, self.source.extent, size=self.size, overlap=self.overlap)
-            if _has_gap(w, box, valid)
-        ]
-        self._predict([w for w in windows if w not in self._done])
+            if _sees_gap(w, box, valid)
+        )
+        new = [w for w in windows if w not in self._read]
+        self._read |= dict.fromkeys(new)
+        return Task(box, pixels, valid, windows, tuple(map(self.source.read, new)))
+
+    def compute(self, task: Task) -> Filled:
+        """Predict what ``task`` has read, and blend; see `fill`."""
+        self._forget(self._done, task.box)
+        self._predict(task.blocks)
+        valid, box = task.valid, task.box
+        pixels = task.pixels.copy()  # (b, y, x)
+        scale = np.zeros_like(pixels)
+        days = np.zeros(valid.shape, "float32")
 
         total, spread = np.zeros_like(pixels), np.zeros_like(pixels)
         weight = np.zeros(valid.shape, "float32")
         nearest = np.full(valid.shape, np.inf, "float32")
-        for window in windows:
+        for window in task.windows:
             part = window.intersection(box)
-            if part is None:  # a window of the lattice of a box touches it
-                continue
+            assert part is not None  # noqa: S101  a window of a box's lattice touches the box
             r, c = part.within(box)
-            there_r, there_c = part.within(window)
+            there = part.within(window)
             mean_w, scale_w, days_w = self._done[window]
-            w = self._weight[there_r, there_c]
-            total[:, r, c] += mean_w[:, there_r, there_c] * w
-            spread[:, r, c] += scale_w[:, there_r, there_c] * w
+            w = self._weight[there]
+            total[:, r, c] += mean_w[:, *there] * w
+            spread[:, r, c] += scale_w[:, *there] * w
             weight[r, c] += w
-            nearest[r, c] = np.minimum(nearest[r, c], days_w[there_r, there_c])
+            nearest[r, c] = np.minimum(nearest[r, c], days_w[there])
         gap = ~valid
         pixels[:, gap] = total[:, gap] / weight[gap]
         scale[:, gap] = spread[:, gap] / weight[gap]
         days[gap] = nearest[gap]
         return Filled(pixels, scale, days, box)
 
-    def _predict(self, windows: list[Box]) -> None:
-        for i in range(0, len(windows), self.batch):
-            some = windows[i : i + self.batch]
-            cuts = [self.source.read(window) for window in some]
+    def _predict(self, blocks: Sequence[Block]) -> None:
+        for i in range(0, len(blocks), self.batch):
+            some = blocks[i : i + self.batch]
             out = self.predict(
-                np.stack([cut.pixels for cut in cuts]),  # (n, t, b, size, size)
-                np.stack([cut.valid for cut in cuts]),  # (n, t, size, size)
-                cuts[0].days,
+                np.stack([block.pixels for block in some]),  # (n, t, b, size, size)
+                np.stack([block.valid for block in some]),  # (n, t, size, size)
+                some[0].days,
                 self.source.target,
             )
-            want = (len(some), cuts[0].pixels.shape[1], self.size, self.size)
+            want = (len(some), some[0].pixels.shape[1], self.size, self.size)
             if out.mean.shape != want:
                 raise InputError(f"the model must return shape {want}, got {out.mean.shape}")
-            for j, window in enumerate(some):
-                self._done[window] = (out.mean[j], out.scale[j], out.days[j])
+            for j, block in enumerate(some):
+                self._done[block.box] = (out.mean[j], out.scale[j], out.days[j])
 
-    def _forget(self, box: Box) -> None:
-        """Drop windows that end above ``box``, or left of the strip that `walk` is in."""
-        for window in list(self._done):
+    def _forget(self, windows: dict[Box, Any], box: Box) -> None:
+        """Drop windows that end above ``box``, and those at the foot of an earlier strip."""
+        for window in list(windows):
             if window.stop[0] <= box.row or window.row >= box.stop[0] + self.size:
-                del self._done[window]
+                del windows[window]
 
 
-def _has_gap(window: Box, box: Box, valid: NDArray[np.bool_]) -> bool:
+def _sees_gap(window: Box, box: Box, valid: NDArray[np.bool_]) -> bool:
     part = window.intersection(box)
     return part is not None and not valid[part.within(box)].all()
 
