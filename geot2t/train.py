@@ -26,17 +26,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from geot2t.checkpoint import (
-    Model,
-    load_model,
-    read_tensors,
-    save_model,
-    write_bytes,
-    write_tensors,
-)
+from geot2t.checkpoint import Model, load_model, save_model
 from geot2t.clouds import CloudShapes
 from geot2t.critic import Critic, CriticConfig, normalised
-from geot2t.errors import InputError, ModelError
+from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig, Guess
 from geot2t.losses import (
     charbonnier,
@@ -46,6 +39,7 @@ from geot2t.losses import (
     relativistic,
 )
 from geot2t.model import pick_device
+from geot2t.resume import load_state, remove_state, save_state
 from geot2t.tiles import SIZES, Sample, Windows, batch_of, find_places, split
 
 log = logging.getLogger(__name__)
@@ -76,7 +70,7 @@ class TrainConfig:
     every: int = 4
     """Steps between two moves of the game."""
 
-    penalty: float = 1.0
+    penalty: float = 0.3
     """Weight of R1 and R2."""
 
     likelihood: float = 0.1
@@ -127,7 +121,6 @@ class Trainer:
         workers: int = 0,
     ) -> None:
         self.output, self.config, self.device, self.workers = output, config, device, workers
-        self.state_path = output.with_suffix(".state.safetensors")
         self.log_path = output.with_suffix(".log.jsonl")
         places = find_places(tiles)
         learn, check = split(places)
@@ -151,6 +144,12 @@ class Trainer:
         self.critic_optimiser = torch.optim.Adam(
             self.critic.parameters(), config.critic_rate, betas=(0.0, 0.99)
         )
+        self._modules = {
+            "generator": self.generator,
+            "critic": self.critic,
+            "average": self.average,
+        }
+        self._optimisers = {"adam": self.optimiser, "critic_adam": self.critic_optimiser}
         shapes = CloudShapes.load()
         frames = self.generator.config.frames
         self.windows = Windows(learn, shapes, frames=frames, seed=config.seed)
@@ -323,62 +322,15 @@ class Trainer:
         card = self.card | {"steps_done": self.step, "held_back_error": check}
         return Model(generator, self.critic, self.output.stem, "", card, check["factors"])
 
-    def save_state(self) -> None:
-        """Write all that a resumed run needs; the JSON, which vouches for the rest, last."""
-        tensors: dict[str, Tensor] = {}
-        for part, module in (
-            ("generator", self.generator),
-            ("critic", self.critic),
-            ("average", self.average),
-        ):
-            tensors |= {f"{part}/{k}": v for k, v in module.state_dict().items()}
-        for part, optimiser in (("adam", self.optimiser), ("adam_c", self.critic_optimiser)):
-            for i, moments in optimiser.state_dict()["state"].items():
-                tensors |= {f"{part}/{i}/{k}": v for k, v in moments.items()}
-        # A new name each time: the one that the JSON vouches for is never overwritten.
-        old = _read_json(self.state_path.with_suffix(".json")).get("file")
-        path = self.state_path.with_name(f"{self.output.stem}.state-{self.step}.safetensors")
-        sha256 = write_tensors(path, tensors)
-        state = {"step": self.step, "file": path.name, "sha256": sha256, "settings": self._settings()}
-        write_bytes(self.state_path.with_suffix(".json"), json.dumps(state).encode())
-        if old and old != path.name:
-            path.with_name(Path(old).name).unlink(missing_ok=True)
+    def save(self, check: dict[str, Any]) -> None:
+        """Write the model as it stands, and the state that a resumed run starts from."""
+        save_model(self.output, self.model(check))
+        save_state(self.output, self.step, asdict(self.config), self._modules, self._optimisers)
 
-    def load_state(self) -> None:
-        """Take up the run that was left beside the output.
-
-        Raises
-        ------
-        InputError
-            If there is none, or it had other settings.
-        """
-        beside = self.state_path.with_suffix(".json")
-        state = _read_json(beside)
-        if not state:
-            raise InputError(f"there is no run to resume beside {self.output}; leave --resume out")
-        if state.get("settings") != self._settings():
-            raise InputError(f"{beside} is of a run with other settings; use those, or another -o")
-        path = beside.with_name(Path(str(state.get("file"))).name)
-        tensors, sha256 = read_tensors(path)
-        if sha256 != state.get("sha256"):
-            raise ModelError(f"{path} was altered since it was written; train again")
-        for part, module in (
-            ("generator", self.generator),
-            ("critic", self.critic),
-            ("average", self.average),
-        ):
-            module.load_state_dict(_under(tensors, part))
-        for part, optimiser in (("adam", self.optimiser), ("adam_c", self.critic_optimiser)):
-            moments: dict[int, dict[str, Tensor]] = {}
-            for key, value in _under(tensors, part).items():
-                index, name = key.split("/")
-                moments.setdefault(int(index), {})[name] = value
-            own = optimiser.state_dict()
-            optimiser.load_state_dict({"state": moments, "param_groups": own["param_groups"]})
-        self.step = int(state["step"])
-
-    def _settings(self) -> dict[str, Any]:
-        return json.loads(json.dumps(asdict(self.config)))  # type: ignore[no-any-return]
+    def resume(self) -> None:
+        """Take up the run that was left beside the output; see `geot2t.resume.load_state`."""
+        settings = asdict(self.config)
+        self.step = load_state(self.output, settings, self._modules, self._optimisers)
 
     def run(self, *, save_every: float = 120.0, check_every: int = 200, quiet: bool = False) -> None:
         """Train to the end, or until stopped; the model and the state are saved as it goes."""
@@ -399,15 +351,14 @@ class Trainer:
                     shown = {k: f"{v:.3f}" for k, v in mean.items()}
                     bar.set_postfix(shown | {"held-back/prior": f"{check['ratio']:.3f}"})
                 if time.monotonic() - last_save > save_every:
-                    save_model(self.output, self.model(check))
-                    self.save_state()
+                    self.save(check)
                     last_save = time.monotonic()
         finally:
             bar.close()
         self.card["seconds"] = round(time.monotonic() - began)
         self.card["from_step"] = first
         save_model(self.output, self.model(check))
-        self.save_state()
+        remove_state(self.output)
 
     def _write_log(self, losses: dict[str, float], check: dict[str, Any], seconds: float) -> None:
         row = {"step": self.step, "seconds": round(seconds), **losses, **check}
@@ -429,17 +380,6 @@ def reconstruction(batch: Sample, guess: Guess, config: TrainConfig) -> dict[str
         "gradient": config.gradient
         * gradient_difference(guess.mean / unit, batch.truth / unit, batch.weight),
     }
-
-
-def _under(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
-    return {k.removeprefix(f"{part}/"): v for k, v in tensors.items() if k.startswith(f"{part}/")}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError):
-        return {}
 
 
 def train(
@@ -490,7 +430,7 @@ def train(
         raise InputError(f"{output} exists; pass --overwrite to replace it or --resume to go on")
     trainer = Trainer(tiles, output, config or TrainConfig(), pick_device(device), init, workers)
     if resume:
-        trainer.load_state()
+        trainer.resume()
     elif trainer.log_path.exists():
         trainer.log_path.unlink()
     trainer.run(quiet=quiet)
