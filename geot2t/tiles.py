@@ -188,6 +188,9 @@ class Windows(Dataset[Sample]):
         keep = self._others(rng, block.days, target)
         chosen = rng.permutation(len(place.wavelengths))[: rng.integers(1, self._bands + 1)]
         pixels = block.pixels[keep][:, chosen]
+        level = pixels[0][:, weight]  # (b, hidden)
+        if (np.ptp(level, 1) <= 1e-3 * np.abs(level).mean(1)).any():  # flat: nothing to learn
+            return None
         seen_of = valid[keep].copy()
         seen_of[0] = seen & ~hidden
         truth = torch.from_numpy(pixels[:1].copy())

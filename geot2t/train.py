@@ -298,19 +298,18 @@ class Trainer:
             guess = module(evidence)
             truth = sample.truth.to(self.device)
             keep = (sample.weight > 0).expand_as(truth).to(self.device)
-            unit = evidence.prior_scale[keep].mean()
             for name, mean, scale in (
                 ("network", guess.mean, guess.scale),
                 ("prior", evidence.prior, evidence.prior_scale),
             ):
                 error = (mean - truth).abs()[keep]
-                errors[name].append(float(error.mean() / unit))
+                errors[name].append(float(error.mean()))
                 widths[name].append((error / scale[keep])[:: max(len(error) // 2000, 1)])
         module.train()
-        error = {name: float(np.mean(values)) for name, values in errors.items()}
+        ratios = np.divide(errors["network"], errors["prior"])
         return {
-            "ratio": error["network"] / error["prior"],
-            "wins": float(np.mean(np.less(errors["network"], errors["prior"]))),
+            "ratio": float(np.exp(np.log(ratios).mean())),
+            "wins": float((ratios < 1).mean()),
             "factors": {k: float(torch.cat(v).float().quantile(0.9)) for k, v in widths.items()},
         }
 
@@ -367,16 +366,23 @@ class Trainer:
 
 
 def reconstruction(batch: Sample, guess: Guess, config: TrainConfig) -> dict[str, Tensor]:
-    """Losses over hidden pixels, in units of the prior's expected error in each window."""
+    """Losses over hidden pixels, each window and band in units of the prior's error there.
+
+    Windows of any contrast then weigh alike. Where the prior expected an error greater than
+    the one it made, the expected one is the unit.
+    """
     e = batch.evidence
     count = batch.weight.sum((2, 3), keepdim=True).clamp(min=1)
-    unit = (e.prior_scale * batch.weight).sum((2, 3), keepdim=True) / count
-    unit = unit.clamp(min=1e-12)
+    expected = (e.prior_scale * batch.weight).sum((2, 3), keepdim=True) / count
+    made = ((e.prior - batch.truth).abs() * batch.weight).sum((2, 3), keepdim=True) / count
+    unit = torch.maximum(expected, made)
     error = (guess.mean - batch.truth) / unit
     return {
         "error": charbonnier(error, batch.weight),
         "likelihood": config.likelihood
-        * laplace_likelihood(error.detach(), guess.scale / unit, batch.weight),
+        * laplace_likelihood(
+            error.detach(), (guess.scale / unit).clamp(min=0.01), batch.weight
+        ),
         "gradient": config.gradient
         * gradient_difference(guess.mean / unit, batch.truth / unit, batch.weight),
     }
