@@ -1,0 +1,192 @@
+"""One date on its own grid: its pixels, and where the ground was observed, from all sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geot2t.clouds import EMPTY, HIDDEN, decode, dilate
+from geot2t.errors import InputError
+from geot2t.grid import Box
+from geot2t.io import names
+from geot2t.io.detect import Detector
+from geot2t.io.header import Header
+from geot2t.io.place import Grid, Nearest
+from geot2t.io.safe import Raster, open_raster
+from geot2t.sensors import SOFT_EDGE_METRES
+
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SceneBlock:
+    """A box of one date as it is in the file."""
+
+    values: NDArray[Any]
+    """All bands in the file's type, an alpha band included, shape ``(band, y, x)``."""
+
+    cloud: Bool
+    """True where a cloud mask or quality raster says that the ground was not observed, shape
+    ``(y, x)``."""
+
+    empty: Bool
+    """True where a data band holds nodata, NaN or infinity, or the file's mask, alpha or
+    quality raster says that there is no data, shape ``(data band, y, x)``."""
+
+    @property
+    def valid(self) -> Bool:
+        """True where the ground was observed in every band, shape ``(y, x)``."""
+        out: Bool = ~self.cloud & ~self.empty.any(0)
+        return out
+
+
+class Quality:
+    """A raster that says where the ground was observed, looked up on the grid of a scene.
+
+    Parameters
+    ----------
+    kind : str
+        As `geot2t.clouds.decode` takes it.
+    path : Path
+        The quality raster; it may be on another grid of the same place.
+    scene : Header
+        The scene that it speaks of.
+    must_touch : bool
+        Refuse a raster that does not overlap the scene.
+    """
+
+    def __init__(self, kind: str, path: Path, scene: Header) -> None:
+        self.kind, self.path = kind, path
+        with open_raster(path) as ds:
+            grid = Grid(ds.height, ds.width, ds.crs, ds.transform)
+        self.raster = Raster(path)
+        self.nearest = Nearest(grid, Grid.of(scene))
+        if not self.nearest.touches:
+            raise InputError(
+                f"{path} does not cover {scene.location}: it is {grid}, the scene {Grid.of(scene)}"
+            )
+        metres = SOFT_EDGE_METRES.get(kind, 0.0)
+        # Without a CRS the pixel is taken for the 10 m that such rasters were made at.
+        self._radius = metres / (scene.pixel_metres or 10.0)
+        self._extent = scene.extent
+
+    @property
+    def name(self) -> str:
+        """What a user is told, as ``SCL scene_SCL.tif``."""
+        return f"{self.kind} {self.path.name}"
+
+    def read(self, box: Box) -> tuple[Bool, Bool]:
+        """Where the ground is hidden and where there is no data, each ``(y, x)``.
+
+        Both are the same however the scene is cut up: the margin that cloud grows by is read
+        around the box. Beyond the quality raster nothing is known to be hidden.
+        """
+        wide = box.grown(int(self._radius), self._extent)
+        values = self.nearest.read(self.raster, 1, wide)
+        codes = np.zeros((wide.height, wide.width), "uint8")
+        if values is not None:
+            pixels, inside = values
+            codes[inside] = decode(self.kind, pixels)[inside]
+        cut = box.within(wide)
+        return dilate(codes == HIDDEN, self._radius)[cut], (codes == EMPTY)[cut]
+
+
+class Scene:
+    """One date, read on its own grid.
+
+    Parameters
+    ----------
+    header : Header
+    quality : list of Quality
+        Rasters that say where it was observed, besides its own nodata, mask and alpha.
+    vrt : bool
+        As for `open_raster`.
+    """
+
+    def __init__(self, header: Header, quality: list[Quality], *, vrt: bool = False) -> None:
+        self.header, self.quality = header, quality
+        self.raster = Raster(header.location, vrt=vrt)
+        self.detector: Detector | None = None
+        """Set by `geot2t.io.detect.add_detector`."""
+
+    @property
+    def validity(self) -> tuple[str, ...]:
+        """The sources that say where the date was observed, in words."""
+        found = [*_own_validity(self.header), *(q.name for q in self.quality)]
+        if self.detector is not None:
+            found.append(f"detector {self.detector.name}")
+        return tuple(found)
+
+    def read(self, box: Box) -> SceneBlock:
+        """Read ``box``, which must lie inside the raster."""
+        header = self.header
+        values = self.raster.read(box, list(range(1, header.count + 1)))
+        data = values[[i - 1 for i in header.data]]
+        empty = np.stack([_is_nodata(band, n) for band, n in zip(data, header.nodata, strict=True)])
+        if header.alpha is not None:
+            empty |= values[header.alpha - 1] == 0
+        if header.own_mask:
+            empty |= self.raster.read_mask(box) == 0
+        cloud = np.zeros(values.shape[1:], bool)
+        for quality in self.quality:
+            hidden, nothing = quality.read(box)
+            cloud |= hidden
+            empty |= nothing
+        if self.detector is not None:
+            cloud |= self.detector.hidden(self, box)
+        return SceneBlock(values, cloud, empty)
+
+    def data(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Physical values of the data bands of ``values (band, y, x)``."""
+        header = self.header
+        data = values[[i - 1 for i in header.data]].astype("float64")
+        data *= header.scale[:, None, None]
+        data += header.offset[:, None, None]
+        return data.astype("float32")
+
+    def close(self) -> None:
+        """Close the files of this thread."""
+        for raster in (self.raster, *(q.raster for q in self.quality)):
+            raster.close()
+
+
+def _is_nodata(band: NDArray[Any], nodata: float | None) -> Bool:
+    """True where a band holds its nodata value, NaN or infinity."""
+    floating = band.dtype.kind == "f"
+    bad: Bool = ~np.isfinite(band) if floating else np.zeros(band.shape, bool)
+    if nodata is None or np.isnan(nodata):
+        return bad
+    if floating:
+        # Written as text, a nodata value may have left the range of the type.
+        limits = np.finfo(band.dtype)
+        bad |= band == band.dtype.type(np.clip(nodata, limits.min, limits.max))
+        return bad
+    if nodata != int(nodata):
+        return bad
+    whole = np.iinfo(band.dtype)
+    if whole.min <= nodata <= whole.max:
+        bad |= band == int(nodata)
+    return bad
+
+
+def _own_validity(header: Header) -> list[str]:
+    found = [f"nodata {v:g}" for v in dict.fromkeys(header.nodata) if v is not None]
+    if header.own_mask:
+        found.append("mask band")
+    if header.alpha is not None:
+        found.append("alpha band")
+    if np.dtype(header.dtype).kind == "f" and "nodata nan" not in found:
+        found.append("NaN")
+    return found
+
+
+def quality_of(header: Header, cloud_mask: Path | None, *, sidecars: bool) -> list[Quality]:
+    """The quality rasters of a scene: the user's, and those beside it if ``sidecars``."""
+    found = [] if cloud_mask is None else [Quality("mask", cloud_mask, header)]
+    if sidecars and not isinstance(header.location, str):
+        found += [Quality(kind, path, header) for kind, path in names.sidecars(header.location)]
+    return found
