@@ -51,7 +51,7 @@ def file_fields(path: Path) -> dict[str, Any]:
 
 
 def with_checksums(
-    item: Mapping[str, Any], finals: Mapping[str, Path], parts: Mapping[str, Path]
+    item: Mapping[str, Any], assets: Mapping[str, Path], parts: Mapping[Path, Path]
 ) -> dict[str, Any]:
     """Return ``item`` as it will be written: plain JSON with size and checksum of each asset.
 
@@ -59,13 +59,16 @@ def with_checksums(
     ----------
     item : mapping
         A STAC Item, which may hold numpy numbers; what is not finite becomes null.
-    finals, parts : mapping of str to Path
-        Final and present name of each asset, by its key.
+    assets : mapping of str to Path
+        Final name of each asset, by its key.
+    parts : mapping of Path to Path
+        Where the file of each final name is now.
     """
     whole: dict[str, Any] = copy.deepcopy(plain(item))
-    assets = whole.setdefault("assets", {})
-    for key, final in finals.items():
-        assets.setdefault(key, {}).update(href=f"./{final.name}", **file_fields(parts[key]))
+    described = whole.setdefault("assets", {})
+    for key, final in assets.items():
+        fields = {"href": f"./{final.name}", **file_fields(parts[final])}
+        described.setdefault(key, {}).update(fields)
     extensions = whole.setdefault("stac_extensions", [])
     if _FILE_EXTENSION not in extensions:
         extensions.append(_FILE_EXTENSION)

@@ -184,7 +184,8 @@ def read_metadata(dataset: Any) -> RasterMeta:
         gcp_crs=gcp_crs,
         bands=tuple(_band(dataset, i) for i in dataset.indexes),
         tags=_tags(dataset),
-        dataset_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+        # With other flags beside it, the mask is only another view of alpha or nodata.
+        dataset_mask=flags == [MaskFlags.per_dataset],
         overviews=tuple(dataset.overviews(1)),
         overview_resampling=_overview_resampling(dataset, structure),
         interleave=structure.get("INTERLEAVE", "PIXEL"),
@@ -276,12 +277,14 @@ def scene_profile(meta: RasterMeta) -> dict[str, Any]:
 
 
 def _photometric(meta: RasterMeta) -> str:
+    if meta.miniswhite:  # GDAL shows one of a single bit as a palette
+        return "MINISWHITE"
     shown = [band.colorinterp for band in meta.bands]
     if shown[0] is ColorInterp.palette and meta.bands[0].colormap:
         return "PALETTE"
     if shown[:3] == [ColorInterp.red, ColorInterp.green, ColorInterp.blue]:
         return "RGB"
-    return "MINISWHITE" if meta.miniswhite else "MINISBLACK"
+    return "MINISBLACK"
 
 
 def describe_scene(dataset: Any, meta: RasterMeta) -> None:
@@ -290,13 +293,15 @@ def describe_scene(dataset: Any, meta: RasterMeta) -> None:
     To be called before the first pixel is written: colour interpretation and palette are
     fixed by then.
     """
-    dataset.colorinterp = [band.colorinterp for band in meta.bands]
+    shown = [band.colorinterp for band in meta.bands]
+    if list(dataset.colorinterp) != shown:  # setting it would make 0 black again
+        dataset.colorinterp = shown
     describe_place(dataset, meta)
     for namespace, tags in meta.tags.items():
         if namespace != "RPC":
             _put_tags(dataset, tags, namespace)
     for index, band in enumerate(meta.bands, 1):
-        if band.colormap and band.colorinterp is ColorInterp.palette:
+        if band.colormap and not meta.miniswhite:
             dataset.write_colormap(index, dict(band.colormap))
         if band.description:
             dataset.set_band_description(index, band.description)

@@ -130,6 +130,8 @@ def cog_options(
         "BIGTIFF": "IF_SAFER",
         "NUM_THREADS": "ALL_CPUS",
         "OVERVIEW_RESAMPLING": resampling.upper(),
+        # YES keeps the tags of all namespaces, but loses those of the bands (GDAL 3.10).
+        "COPY_SRC_MDD": "AUTO" if any(band.tags for band in meta.bands) else "YES",
         **user,
     }
     _default_predictor(options, dtype, meta.bits if dtype == meta.dtype else None)

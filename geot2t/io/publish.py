@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,12 +196,21 @@ def _remove_parts(paths: OutputPaths, owner: str) -> None:
         Path(part).unlink(missing_ok=True)
 
 
-def publish(paths: OutputPaths, finished: Sequence[Path], *, overwrite: bool) -> None:
-    """Move the temporary files of ``finished`` to their final names, the last one first.
+def publish(paths: OutputPaths, parts: Mapping[Path, Path], *, overwrite: bool) -> None:
+    """Move temporary files to their final names, the last one first.
 
-    ``finished`` begins with the filled raster, so that it appears when all else is there.
     What an earlier run left under these names is removed before, the filled raster first:
     whenever it exists, its companions belong to it.
+
+    Parameters
+    ----------
+    paths : OutputPaths
+        All final names.
+    parts : mapping of Path to Path
+        Temporary name of each file by its final name. The filled raster is the first, so
+        that it appears when all else is there.
+    overwrite : bool
+        Whether files of an earlier run may be removed.
 
     Raises
     ------
@@ -210,17 +219,17 @@ def publish(paths: OutputPaths, finished: Sequence[Path], *, overwrite: bool) ->
     OutputError
         If the disk does not take the files.
     """
-    done: list[Path] = []
     check_targets(paths, (), overwrite=overwrite)
+    done: list[Path] = []
     with _os_errors(paths.filled):
-        for path in finished:
-            _sync(part_path(path))
+        for part in parts.values():
+            _sync(part)
         try:
             for old in _all_names(paths):
                 old.unlink(missing_ok=True)
-            for path in reversed(finished):
-                part_path(path).replace(path)
-                done.append(path)
+            for final, part in reversed(list(parts.items())):
+                part.replace(final)
+                done.append(final)
         except BaseException:
             for path in done:
                 path.unlink(missing_ok=True)

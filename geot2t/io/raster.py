@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET  # noqa: S405  parses only what GDAL wrote here
 
 import numpy as np
 import rasterio
@@ -29,11 +30,14 @@ from geot2t.grid import Box, blocks
 
 _ENV = {
     "GDAL_TIFF_INTERNAL_MASK": "YES",
-    # Otherwise a file beside the raster could appear that is not moved along with it.
-    "GDAL_PAM_ENABLED": "NO",
     "GDAL_NUM_THREADS": "ALL_CPUS",
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
 }
+
+
+def sidecar(path: Path) -> Path:
+    """Where GDAL puts the little that a GeoTIFF cannot hold, such as an unusual CRS."""
+    return path.with_name(path.name + ".aux.xml")
 
 
 @contextmanager
@@ -157,11 +161,14 @@ class RasterPart:
 
     def to_cog(self, options: Mapping[str, str]) -> None:
         """Turn the closed file into a Cloud Optimized GeoTIFF of the same pixels."""
-        draft = self.part.with_name(self.part.name + ".draft")
+        cog = self.part.with_name(self.part.name + ".cog")
         with self._gdal():
-            self.part.rename(draft)
-            rasterio.shutil.copy(draft, self.part, driver="COG", **options)
-            draft.unlink()
+            rasterio.shutil.copy(self.part, cog, driver="COG", **options)
+            _keep_namespaces(self.part, cog)
+            cog.replace(self.part)
+            sidecar(self.part).unlink(missing_ok=True)
+            if sidecar(cog).exists():
+                sidecar(cog).replace(sidecar(self.part))
 
     def verify(self) -> None:
         """Read the closed file back and compare every block with what was written.
@@ -212,6 +219,24 @@ def _window(box: Box) -> Window:
 def _checksum(values: NDArray[Any], visible: NDArray[np.bool_] | None) -> int:
     total = zlib.crc32(np.ascontiguousarray(values).data)
     return total if visible is None else zlib.crc32(np.ascontiguousarray(visible).data, total)
+
+
+def _keep_namespaces(draft: Path, cog: Path) -> None:
+    """Put tags of namespaces that the COG driver left out into the file beside ``cog``."""
+    with rasterio.open(draft, driver="GTiff") as before, rasterio.open(cog) as after:
+        lost = set(before.tag_namespaces()) - set(after.tag_namespaces())
+        tags = {name: before.tags(ns=name) for name in lost if not name.startswith("xml:")}
+    if not tags:
+        return
+    beside = sidecar(cog)
+    root = ET.Element("PAMDataset")
+    if beside.exists():
+        root = ET.fromstring(beside.read_text(encoding="utf-8"))  # noqa: S314  GDAL's own
+    for name, entries in tags.items():
+        domain = ET.SubElement(root, "Metadata", domain=name)
+        for key, value in entries.items():
+            ET.SubElement(domain, "MDI", key=key).text = value
+    ET.ElementTree(root).write(beside, encoding="utf-8")
 
 
 def try_cog(dtype: np.dtype[Any], options: Mapping[str, str]) -> None:

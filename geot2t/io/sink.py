@@ -43,7 +43,8 @@ from geot2t.io.publish import (
     publish,
     terminated_as_exception,
 )
-from geot2t.io.raster import RasterPart, gdal_errors, try_cog
+from geot2t.io.raster import RasterPart, gdal_errors, sidecar, try_cog
+from geot2t.io.safe import gdal, open_raster
 
 __all__ = ["Outputs", "default_output", "encode", "open_outputs", "output_paths"]
 
@@ -241,12 +242,19 @@ class Outputs:
             elif self.meta.overviews:
                 raster.build_overviews(self.meta.overviews, resampling)
             raster.verify()
-        parts = {key: part_path(path) for key, path in self.paths.rasters.items()}
-        text = json.dumps(with_checksums(item, self.paths.rasters, parts), indent=2)
+        parts: dict[Path, Path] = {}
+        assets: dict[str, Path] = {}
+        for key, raster in self._rasters.items():
+            assets[key] = raster.path
+            parts[raster.path] = raster.part
+            if sidecar(raster.part).exists():
+                assets[f"{key}_aux"] = sidecar(raster.path)
+                parts[sidecar(raster.path)] = sidecar(raster.part)
+        part = part_path(self.paths.item)
         with gdal_errors(self.paths.item):
-            part_path(self.paths.item).write_text(text + "\n", encoding="utf-8")
-        finished = [*self.paths.rasters.values(), self.paths.item]
-        publish(self.paths, finished, overwrite=self._overwrite)
+            whole = with_checksums(item, assets, parts)
+            part.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        publish(self.paths, {**parts, self.paths.item: part}, overwrite=self._overwrite)
 
     def _resampling(self, key: str) -> str:
         if key == "quality" or self.meta.bands[0].colormap:
@@ -260,10 +268,10 @@ class Outputs:
 
 
 def _open_scene(scene: Path) -> RasterMeta:
-    with (
-        rasterio.Env(CPL_VSIL_CURL_ALLOWED_FILENAME="none"),
-        rasterio.open(scene, driver="GTiff") as dataset,
-    ):
+    with open_raster(scene) as checked:
+        driver = checked.driver
+    # Opened again, as the safe way hides the overviews.
+    with gdal(scene), rasterio.open(scene.absolute(), driver=driver) as dataset:
         return read_metadata(dataset)
 
 
