@@ -20,7 +20,7 @@ LAYERS = [
     {"errors", "grid"},
     {"sensors", "metrics", "t2t", "losses", "prior"},
     {"generator", "critic", "clouds"},
-    {"fill", "pipeline", "io", "checkpoint", "calibrate", "baselines"},
+    {"fill", "pipeline", "stream", "shortlist", "io", "checkpoint", "calibrate", "baselines"},
     {"model"},
     {"tiles", "resume", "train", "xr", "jobs", "evaluate"},
     {"report"},
