@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,17 +78,20 @@ def decode(kind: str, values: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 def scl_valid(scl: NDArray[np.integer]) -> Bool:
     """True where a Sentinel-2 scene classification shows the ground."""
-    return decode("SCL", scl) == CLEAR
+    out: Bool = decode("SCL", scl) == CLEAR
+    return out
 
 
 def qa_pixel_valid(qa: NDArray[np.integer]) -> Bool:
     """True where a Landsat Collection 2 QA_PIXEL raster shows the ground."""
-    return decode("QA_PIXEL", qa) == CLEAR
+    out: Bool = decode("QA_PIXEL", qa) == CLEAR
+    return out
 
 
 def fmask_valid(fmask: NDArray[np.integer]) -> Bool:
     """True where an HLS Fmask raster shows the ground."""
-    return decode("Fmask", fmask) == CLEAR
+    out: Bool = decode("Fmask", fmask) == CLEAR
+    return out
 
 
 def dilate(hidden: Bool, radius: float) -> Bool:
@@ -161,3 +166,138 @@ def csmask_bands(wavelengths: Sequence[float]) -> dict[str, int] | None:
     if len(found) < len(_CSMASK_BANDS):
         found = {name: i for name, i in found.items() if not name.startswith("swir")}
     return found if len(found) >= 4 else None
+
+
+@dataclass(frozen=True)
+class CloudShapes:
+    """Outlines of real clouds and their shadows, to hide observed pixels under."""
+
+    shapes: tuple[Bool, ...]
+    """True where hidden, each ``(y, x)``, of various sizes."""
+
+    sources: tuple[str, ...]
+    """Origin and licence of the shapes."""
+
+    @classmethod
+    def load(cls) -> Self:
+        """The library that ships with geot2t."""
+        with (
+            files("geot2t").joinpath("data/cloud_shapes.npz").open("rb") as file,
+            np.load(file, allow_pickle=False) as library,
+        ):
+            bits, sources = library["bits"], tuple(library["sources"].tolist())
+            sizes = library["sizes"].astype(int).tolist()
+        shapes, start = [], 0
+        for height, width in sizes:
+            stop = start + -(-height * width // 8)
+            flat = np.unpackbits(bits[start:stop], count=height * width)
+            shapes.append(flat.reshape(height, width).astype(bool))
+            start = stop
+        return cls(tuple(shapes), sources)
+
+    def sample(
+        self,
+        rng: np.random.Generator,
+        height: int,
+        width: int,
+        *,
+        share: tuple[float, float] = (0.05, 0.6),
+    ) -> Bool:
+        """Draw a cloud: a real shape, turned, mirrored, scaled and shifted at random.
+
+        Parameters
+        ----------
+        rng : Generator
+            Equal states give equal clouds.
+        height, width : int
+            Size of the window in pixels.
+        share : (float, float)
+            Least and greatest share of the window that is hidden. Shares between them are
+            about equally likely.
+
+        Returns
+        -------
+        ndarray of bool, shape ``(height, width)``
+            True where hidden. At least one pixel is hidden and one is not, if there are two.
+
+        Raises
+        ------
+        InputError
+            If the shares are not ``0 <= least <= greatest <= 1``.
+        """
+        least, greatest = share
+        if not 0 <= least <= greatest <= 1:
+            raise InputError(f"the hidden share must be between 0 and 1, got {share}")
+        wanted = rng.uniform(least, greatest)
+        side = max(height, width)
+        # A shape smaller than the window would be magnified, and has no detail to show for it.
+        chances = np.array([min(*s.shape, side) for s in self.shapes], "float64") ** 2
+        best: tuple[float, Bool, tuple[Coordinates, Coordinates]] | None = None
+        for _ in range(_TRIES):
+            shape = self.shapes[rng.choice(len(self.shapes), p=chances / chances.sum())]
+            place = _random_place(rng, shape.shape, side)
+            # A rough look at 24 x 24 points says how much of the window a shape would hide.
+            rough = _look(
+                shape, place, np.linspace(0, height - 1, 24), np.linspace(0, width - 1, 24)
+            )
+            away = abs(float((rough > 0.5).mean()) - wanted)
+            if best is None or away < best[0]:
+                best = away, shape, place
+            if away < 0.03:
+                break
+        assert best is not None  # noqa: S101  there is at least one try
+        _, shape, place = best
+        field = _look(shape, place, np.arange(height), np.arange(width))
+        magnified = 1 / math.hypot(*place[0][1:])
+        if magnified > 1:
+            field = ndimage.gaussian_filter(field, 0.8 * magnified)  # no stairs of large pixels
+        hidden: Bool = field > 0.5
+        if not least <= hidden.mean() <= greatest or hidden.all() or not hidden.any():
+            hidden = _most_likely(field, wanted)
+        return hidden
+
+
+Coordinates = tuple[float, float, float]
+"""A coordinate in a shape, as ``start + by_row * row + by_column * column``."""
+
+_TRIES = 16
+
+
+def _random_place(
+    rng: np.random.Generator, size: tuple[int, ...], side: int
+) -> tuple[Coordinates, Coordinates]:
+    """A random similarity from pixels of a window to those of a shape."""
+    # Clouds look alike at every scale, but a shape repeats where the window sees beyond it,
+    # and has no detail where it is magnified: between a third of the shape and one and a half.
+    step = min(size) / side * math.exp(rng.uniform(math.log(1 / 3), math.log(1.5)))
+    angle = rng.uniform(0, 2 * math.pi)
+    flip = 1 if rng.random() < 0.5 else -1
+    cos, sin = step * math.cos(angle), step * math.sin(angle)
+    row, col = (rng.uniform(0, n) for n in size)
+    return (row, cos, -sin * flip), (col, sin, cos * flip)
+
+
+def _look(
+    shape: Bool,
+    place: tuple[Coordinates, Coordinates],
+    rows: NDArray[np.floating] | NDArray[np.integer],
+    cols: NDArray[np.floating] | NDArray[np.integer],
+) -> NDArray[np.float32]:
+    """How much of a cloud there is at each pixel, 0 to 1; beyond its edge a shape is mirrored."""
+    at = np.stack([a + b * rows[:, None] + c * cols[None, :] for a, b, c in place])
+    out: NDArray[np.float32] = ndimage.map_coordinates(
+        shape.astype("float32"), at, order=1, mode="mirror"
+    )
+    return out
+
+
+def _most_likely(field: NDArray[np.float32], share: float) -> Bool:
+    """The given share of the window's pixels, those nearest to the inside of the cloud first."""
+    smooth = ndimage.gaussian_filter(field, max(field.shape) / 24, mode="nearest")
+    # Where there is no cloud near, or nothing but cloud, one corner is cloudier than another.
+    tilt = np.add.outer(np.arange(field.shape[0]), np.arange(field.shape[1])) / sum(field.shape)
+    order = np.argsort(smooth + 1e-3 * tilt, axis=None, kind="stable")[::-1]
+    count = min(max(round(share * field.size), 1), max(field.size - 1, 1))
+    hidden = np.zeros(field.size, bool)
+    hidden[order[:count]] = True
+    return hidden.reshape(field.shape)

@@ -31,7 +31,7 @@ _WAVELENGTH_TAGS = ("CENTRAL_WAVELENGTH_UM", "WAVELENGTH", "CENTER_WAVELENGTH")
 
 # Number of the band in Sentinel-2 metadata, which counts 8A between 8 and 9.
 _SENTINEL_2_IDS = {
-    name: i for i, name in enumerate(["1", "2", "3", "4", "5", "6", "7", "8", "8A", "9", "10", "11", "12"])
+    name: i for i, name in enumerate([*"12345678", "8A", "9", "10", "11", "12"])
 }  # fmt: skip
 
 

@@ -23,8 +23,7 @@ _DATES: tuple[re.Pattern[str], ...] = tuple(
         rf"(?<![A-Z0-9])L[COTEM]\d\d_L\w{{3}}_\d{{6}}_{_YEAR_MONTH_DAY}_",
         rf"(?<![A-Z0-9])L[COTEM]\d\d{{6}}{_YEAR_DAY}[A-Z]{{3}}\d\d",
         rf"\.A{_YEAR_DAY}\.",
-        r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<s>[-_.])(?P<m>0?[1-9]|1[0-2])(?P=s)"
-        r"(?P<d>0?[1-9]|[12]\d|3[01])(?!\d)",
+        r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<s>[-_.])(?P<m>0?[1-9]|1[0-2])(?P=s)(?P<d>\d\d?)(?!\d)",
         rf"(?<!\d){_YEAR_MONTH_DAY}(?!\d)",
         rf"(?<!\d){_YEAR_DAY}(?!\d)",
     )

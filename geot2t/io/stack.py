@@ -100,7 +100,7 @@ class Stack:
         )
 
     def read_target(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Pixels ``(band, y, x)`` and validity ``(y, x)`` of the scene alone, as `read` has them."""
+        """Pixels ``(band, y, x)`` and validity ``(y, x)`` of the scene alone, as in `read`."""
         return self._one(self.target, box)
 
     def _one(self, index: int, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
