@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,27 @@ def _default_predictor(options: dict[str, str], dtype: np.dtype[Any], bits: int 
         options.setdefault("PREDICTOR", "3")
     elif dtype.kind in "ui":
         options.setdefault("PREDICTOR", "2")
+
+
+def space_needed(meta: RasterMeta, scene: Path, *, error: bool, driver: str) -> int:
+    """About how many bytes the outputs of ``scene`` will take while they are written.
+
+    An estimate: what deflate makes of the pixels is not known before. A scene stored without
+    loss says how well it compresses, and what is predicted compresses like it.
+    """
+    pixels = meta.height * meta.width
+    plain = pixels * len(meta.bands) * meta.dtype.itemsize
+    stored = scene.stat().st_size if scene.exists() else plain
+    filled = plain if meta.lossy else min(plain, stored * 3 // 2)
+    share = filled / max(plain, 1)
+    total = filled + share * pixels * 0.2  # two bands of bytes, mostly the same
+    if error:
+        total += share * pixels * len(meta.bands)  # a quarter of float32: 0 where observed
+    if driver == "COG":
+        total *= 2.4  # draft, final file, and overviews before they are copied
+    elif meta.overviews:
+        total *= 4 / 3
+    return int(total)
 
 
 @contextmanager

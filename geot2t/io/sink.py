@@ -31,6 +31,7 @@ from geot2t.io.options import (
     draft_options,
     geotiff_options,
     refusing,
+    space_needed,
 )
 from geot2t.io.publish import (
     OutputPaths,
@@ -90,10 +91,9 @@ class Outputs:
 
     def _create(self) -> None:
         meta, paths = self.meta, self.paths
-        cog = self._driver == "COG"
 
         def layout(dtype: np.dtype[Any], count: int) -> dict[str, str]:
-            if cog:
+            if self.cog:
                 return draft_options(meta, dtype, count)
             if "filled" not in self._rasters:
                 return geotiff_options(meta, dtype, count, self._options)
@@ -146,6 +146,11 @@ class Outputs:
             if any(band.scale != 1 for band in meta.bands):
                 # A difference of two values has their scale but not their offset.
                 error.dataset.scales = [band.scale for band in meta.bands]
+
+    @property
+    def cog(self) -> bool:
+        """Whether the rasters become Cloud Optimized GeoTIFFs."""
+        return self._driver == "COG"
 
     @property
     def block(self) -> tuple[int, int]:
@@ -236,7 +241,7 @@ class Outputs:
             raster.close()
         for key, raster in self._rasters.items():
             resampling = self._resampling(key)
-            if self._driver == "COG":
+            if self.cog:
                 options = cog_options(self.meta, raster.dtype, resampling, self._options)
                 raster.to_cog(options)
             elif self.meta.overviews:
@@ -273,27 +278,6 @@ def _open_scene(scene: Path) -> RasterMeta:
     # Opened again, as the safe way hides the overviews.
     with gdal(scene), rasterio.open(scene.absolute(), driver=driver) as dataset:
         return read_metadata(dataset)
-
-
-def space_needed(meta: RasterMeta, scene: Path, *, error: bool, driver: str) -> int:
-    """About how many bytes the outputs of ``scene`` will take while they are written.
-
-    An estimate: what deflate makes of the pixels is not known before. A scene stored without
-    loss says how well it compresses, and what is predicted compresses like it.
-    """
-    pixels = meta.height * meta.width
-    plain = pixels * len(meta.bands) * meta.dtype.itemsize
-    stored = scene.stat().st_size if scene.exists() else plain
-    filled = plain if meta.lossy else min(plain, stored * 3 // 2)
-    share = filled / max(plain, 1)
-    total = filled + share * pixels * 0.2  # two bands of bytes, mostly the same
-    if error:
-        total += share * pixels * len(meta.bands)  # a quarter of float32: 0 where observed
-    if driver == "COG":
-        total *= 2.4  # draft, final file, and overviews before they are copied
-    elif meta.overviews:
-        total *= 4 / 3
-    return int(total)
 
 
 @contextmanager
