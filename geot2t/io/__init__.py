@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from geot2t.io.describe import describe
 from geot2t.io.names import scenes_in
 from geot2t.io.observed import SceneBlock
 from geot2t.io.stack import Stack, open_stack
 
-__all__ = ["SceneBlock", "Stack", "open_stack", "scenes_in"]
+__all__ = ["SceneBlock", "Stack", "describe", "open_stack", "scenes_in"]

@@ -121,6 +121,12 @@ class Scene:
             found.append(f"detector {self.detector.name}")
         return tuple(found)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The local files that are read."""
+        own = () if isinstance(self.header.location, str) else (self.header.location,)
+        return (*own, *(q.path for q in self.quality))
+
     def read(self, box: Box) -> SceneBlock:
         """Read ``box``, which must lie inside the raster."""
         header = self.header
@@ -139,6 +145,22 @@ class Scene:
         if self.detector is not None:
             cloud |= self.detector.hidden(self, box)
         return SceneBlock(values, cloud, empty)
+
+    def absent(self, box: Box) -> bool | None:
+        """Whether ``box``, for which a sparse file stores nothing, is no data (True) or zeros.
+
+        None where something is stored, or another file has a say: the box must be read.
+        """
+        header = self.header
+        if self.quality or self.detector is not None or header.own_mask or header.alpha is not None:
+            return None
+        rows, cols = header.block
+        stop = box.stop
+        for row in range(box.row // rows, -(-stop[0] // rows)):
+            for col in range(box.col // cols, -(-stop[1] // cols)):
+                if not self.raster.is_absent(row, col):
+                    return None
+        return any(n is not None for n in header.nodata)
 
     def data(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Physical values of the data bands of ``values (band, y, x)``."""

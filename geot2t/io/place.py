@@ -58,7 +58,7 @@ class Grid:
         t = self.transform
         epsg = self.crs.to_epsg()
         crs = f"EPSG:{epsg}" if epsg else "its own CRS"
-        return f"{size} of {math.hypot(t.a, t.d):g} in {crs} from ({t.c:g}, {t.f:g})"
+        return f"{size} of {math.hypot(t.a, t.d):g} in {crs} from ({t.c:.9g}, {t.f:.9g})"
 
     @property
     def extent(self) -> Box:
@@ -141,6 +141,8 @@ class Nearest:
         (ndarray, ndarray of bool) or None
             Both ``(y, x)``; None if the raster does not reach into ``box``.
         """
+        if self._shift is not None:
+            return self._copied(raster, band, box)
         rows, cols = self._indices(box)
         inside = (rows >= 0) & (rows < self.source.height)
         inside = inside & (cols >= 0) & (cols < self.source.width)
@@ -154,6 +156,19 @@ class Nearest:
         r = np.clip(rows - row, 0, part.height - 1)
         c = np.clip(cols - col, 0, part.width - 1)
         return pixels[r, c], inside
+
+    def _copied(self, raster: Raster, band: int, box: Box) -> tuple[NDArray[Any], Any] | None:
+        """As `read`, where both rasters share one lattice."""
+        assert self._shift is not None  # noqa: S101  asked before
+        there = Box(box.row + self._shift[0], box.col + self._shift[1], box.height, box.width)
+        part = there.intersection(self.source.extent)
+        if part is None:
+            return None
+        pixels, cut = raster.read(part, band), part.within(there)
+        out = np.zeros((box.height, box.width), pixels.dtype)
+        inside = np.zeros(out.shape, bool)
+        out[cut], inside[cut] = pixels, True
+        return out, inside
 
     def _indices(self, box: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row and column in the source of each pixel of ``box``; they broadcast to its shape."""

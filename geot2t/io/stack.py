@@ -73,6 +73,16 @@ class Stack:
         self.validity = tuple(d.scene.validity for d in self._dates)
 
     @property
+    def files(self) -> tuple[tuple[Path, ...], ...]:
+        """For each date the local files it is read from: the raster, then its quality rasters."""
+        return tuple(d.scene.files for d in self._dates)
+
+    @property
+    def scene(self) -> Scene:
+        """The scene on its own."""
+        return self._dates[self.target].scene
+
+    @property
     def extent(self) -> Box:
         """All pixels of the scene."""
         return self.header.extent
@@ -114,7 +124,7 @@ class Stack:
 
     def read_scene(self, box: Box) -> SceneBlock:
         """Read ``box``, which lies inside the scene, as it is in the scene's file."""
-        return self._dates[self.target].scene.read(box)
+        return self.scene.read(box)
 
     def to_file_units(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
         """Turn physical values ``(band, y, x)`` into the scene's file units, not yet rounded."""
