@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[NDArray[Any], tuple[str | None, ...]]:
 def stretched(pixels: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.float64]:
     """Return a picture ``(y, x, 3)`` of three bands, ``low`` black and ``high`` white."""
     span = np.maximum(high - low, 1e-9)[:, None, None]
-    picture = np.clip((np.nan_to_num(pixels) - low[:, None, None]) / span, 0, 1) ** 0.75
+    picture = np.clip((np.nan_to_num(pixels) - low[:, None, None]) / span, 0, 1) ** 0.6
     return np.moveaxis(picture, 0, -1)
 
 
@@ -91,7 +91,7 @@ def draw(scene: Path, filled: Path, out: Path, cut: tuple[slice, slice]) -> None
     predicted = quality[0] >= 2
     half_width = np.where(predicted, error.mean(axis=0) * scale, np.nan)
 
-    figure, axes = plt.subplots(2, 2, figsize=(9, 9.6), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(9, 9.5), layout="constrained")
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
@@ -110,7 +110,8 @@ def draw(scene: Path, filled: Path, out: Path, cut: tuple[slice, slice]) -> None
     axes[1, 1].set_facecolor("#f0f0f0")
     shown = axes[1, 1].imshow(half_width[cut], cmap="magma_r", interpolation="nearest", vmin=0)
     axes[1, 1].set_title("error: half-width of the 90 % interval")
-    figure.colorbar(shown, ax=axes[1, 1], shrink=0.8, label="mean of the bands")
+    bar = axes[1, 1].inset_axes((0.04, 0.09, 0.5, 0.03))
+    figure.colorbar(shown, cax=bar, orientation="horizontal").set_label("mean of the bands")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
     plt.close(figure)
