@@ -21,15 +21,21 @@ if TYPE_CHECKING:
 
 Bool = NDArray[np.bool_]
 
+_METRES = 30.0
+"""Pixels that the detector was trained on. On the cloudiest date of the South Tyrol series it
+finds 40 % cloud at 10 m and 97 % at 30 m."""
+
 _SIDE = 512
+"""Side of a block, in pixels of the detector."""
+
 _MARGIN = 64
-"""Context around a block, in pixels: the network looks at 256 px tiles."""
+"""Context around a block, in pixels of the detector, which looks at tiles of 256."""
 
 _BUFFER = 4.0
-"""Pixels that its authors grow the detector's clouds and shadows by."""
+"""Pixels of the scene that its authors grow the detector's clouds and shadows by."""
 
-_KEPT = 64
-"""Blocks of 0.25 MB each that are remembered."""
+_KEPT = 16
+"""Blocks that are remembered."""
 
 
 class Detector:
@@ -43,26 +49,26 @@ class Detector:
         ``l1c`` for top of atmosphere, ``l2a`` for surface reflectance.
     factor : float
         What the physical values of the scene are multiplied by to be reflectance.
+    step : int
+        Pixels of the scene, in each direction, to one pixel of the detector.
     """
 
     name = "ukis-csmask"
 
-    def __init__(self, bands: dict[str, int], level: str, factor: float) -> None:
-        self._bands, self._level, self._factor = bands, level, factor
+    def __init__(self, bands: dict[str, int], level: str, factor: float, step: int) -> None:
+        self._options = (bands, level, factor, step)
         self._done: OrderedDict[Box, Bool] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What another process needs: neither the lock nor what was found."""
-        return {"_bands": self._bands, "_level": self._level, "_factor": self._factor}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["_bands"], state["_level"], state["_factor"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process needs neither the lock nor what was found."""
+        return Detector, self._options
 
     def hidden(self, scene: Scene, box: Box) -> Bool:
         """True where a cloud or shadow hides the ground of ``box``, shape ``(y, x)``."""
+        side = _SIDE * self._options[3]
         out = np.zeros((box.height, box.width), bool)
-        for block in blocks(scene.header.extent, _SIDE, _SIDE):
+        for block in blocks(scene.header.extent, side, side):
             part = block.intersection(box)
             if part is not None:
                 out[part.within(box)] = self._block(scene, block)[part.within(block)]
@@ -73,17 +79,28 @@ class Detector:
             if block in self._done:
                 self._done.move_to_end(block)
                 return self._done[block]
-            wide = block.grown(_MARGIN, scene.header.extent)
-            values = scene.raster.read(wide, [scene.header.data[i] for i in self._bands.values()])
-            picked = list(self._bands.values())
-            pixels = values.astype("float32") * scene.header.scale[picked, None, None]
-            pixels = (pixels + scene.header.offset[picked, None, None]) * self._factor
-            found = _csmask(np.nan_to_num(pixels), list(self._bands), self._level)
+            bands, level, factor, step = self._options
+            header, picked = scene.header, list(bands.values())
+            wide = block.grown(_MARGIN * step, header.extent)
+            values = scene.raster.read(wide, [header.data[i] for i in picked])
+            pixels = values.astype("float32") * header.scale[picked, None, None].astype("float32")
+            pixels = (pixels + header.offset[picked, None, None].astype("float32")) * factor
+            coarse = _csmask(_coarsened(np.nan_to_num(pixels), step), list(bands), level)
+            found = coarse.repeat(step, 0).repeat(step, 1)[: wide.height, : wide.width]
             cut = dilate(found, _BUFFER)[block.within(wide)]
             self._done[block] = cut
             if len(self._done) > _KEPT:
                 self._done.popitem(last=False)
             return cut
+
+
+def _coarsened(pixels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Means of ``step`` by ``step`` pixels; the edge is repeated where they do not go up."""
+    bands, rows, cols = pixels.shape
+    full = np.pad(pixels, ((0, 0), (0, -rows % step), (0, -cols % step)), "edge")
+    parts = full.reshape(bands, full.shape[1] // step, step, full.shape[2] // step, step)
+    out: NDArray[np.float32] = parts.mean((2, 4))
+    return out
 
 
 def _csmask(pixels: NDArray[np.floating], bands: Sequence[str], level: str) -> Bool:
@@ -157,7 +174,8 @@ def _for_scene(scene: Scene) -> Detector | None:
     # Integers of unknown scale are reflectance x 10000 in every product with these bands.
     factor = 1e-4 if whole and header.scaled_by is None else 1.0
     top = re.search(r"MSIL1C|_L1[TG][PST]_", Path(header.location).name)
-    return Detector(bands, "l1c" if top else "l2a", factor)
+    step = max(round(_METRES / (header.pixel_metres or _METRES)), 1)
+    return Detector(bands, "l1c" if top else "l2a", factor, min(step, 4))
 
 
 def _listed(scenes: Sequence[Scene]) -> str:
