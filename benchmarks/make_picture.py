@@ -110,7 +110,7 @@ def draw(scene: Path, filled: Path, out: Path, cut: tuple[slice, slice]) -> None
     axes[1, 1].set_facecolor("#f0f0f0")
     shown = axes[1, 1].imshow(half_width[cut], cmap="magma_r", interpolation="nearest", vmin=0)
     axes[1, 1].set_title("error: half-width of the 90 % interval")
-    bar = axes[1, 1].inset_axes((0.04, 0.09, 0.5, 0.03))
+    bar = axes[1, 1].inset_axes((0.05, 0.12, 0.45, 0.03))
     figure.colorbar(shown, cax=bar, orientation="horizontal").set_label("mean of the bands")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
