@@ -23,7 +23,7 @@ LAYERS = [
     {"fill", "pipeline", "stream", "shortlist", "io", "checkpoint", "calibrate", "baselines"},
     {"model"},
     {"tiles", "resume", "train", "xr", "jobs", "evaluate"},
-    {"report"},
+    {"report", "about", "demo"},
     {"cli"},
 ]
 FLOOR = {name: i for i, row in enumerate(LAYERS) for name in row}
