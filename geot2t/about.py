@@ -1,0 +1,119 @@
+"""What geot2t understands of a raster, a folder of scenes, or a model: `geot2t info`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from geot2t.errors import InputError
+from geot2t.io.describe import describe
+from geot2t.io.names import scenes_in
+
+
+def about(
+    path: str | Path, *, clouds: str = "auto", cloud_mask: str | Path | None = None
+) -> dict[str, Any]:
+    """Describe what lies at ``path``, in values that JSON can hold.
+
+    Parameters
+    ----------
+    path : str or Path
+        A raster, a folder of scenes, or a model (``.safetensors`` or its ``.json``).
+    clouds, cloud_mask
+        As for `geot2t.inpaint`; ``cloud_mask`` for a single raster only.
+
+    Returns
+    -------
+    dict
+        Of a raster what `geot2t.io.describe` gives; of a folder the same for each of its
+        ``scenes``; of a model its name, checksum, parameters and card.
+
+    Raises
+    ------
+    Geot2tError
+        If there is nothing that can be described.
+    """
+    path = Path(path)
+    if path.suffix in (".safetensors", ".json"):
+        return _model(path)
+    if not path.is_dir():
+        return describe(path, clouds=clouds, cloud_mask=cloud_mask)
+    if cloud_mask is not None:
+        raise InputError(f"a cloud mask belongs to one raster, and {path} is a folder")
+    scenes = scenes_in(path)
+    if not scenes:
+        raise InputError(f"there is no scene (.tif, .jp2) in {path}")
+    described = [describe(scene, clouds=clouds) for scene in scenes]
+    described.sort(key=lambda scene: scene["date"] or "")
+    return {"path": str(path), "scenes": described}
+
+
+def _model(path: Path) -> dict[str, Any]:
+    from geot2t.checkpoint import load_model  # imports torch, which takes seconds
+
+    model = load_model(path)
+    parts = {"generator": model.generator, "critic": model.critic}
+    return {
+        "path": str(path),
+        "name": model.name,
+        "sha256": model.sha256,
+        "parameters": {
+            name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()
+        },
+        "generator": asdict(model.generator.config),
+        "factors": model.factors,
+        "card": model.card,
+    }
+
+
+def lines(known: dict[str, Any]) -> list[str]:
+    """What `about` found, for people: a few lines for a raster, a table for a folder."""
+    if "scenes" in known:
+        scenes = known["scenes"]
+        return [
+            f"{known['path']}: {len(scenes)} scenes",
+            *(
+                f"  {s['date'] or 'no date':10}  {100 * s['gap']['total']:5.1f} % not observed  "
+                f"{s['width']} x {s['height']} x {len(s['bands'])} {s['dtype']}  "
+                f"{Path(s['path']).name}"
+                for s in scenes
+            ),
+        ]
+    if "bands" in known:
+        return _raster_lines(known)
+    return [f"{key}: {value}" for key, value in known.items() if key != "card"] + [
+        f"card.{key}: {value}" for key, value in known.get("card", {}).items()
+    ]
+
+
+def _raster_lines(known: dict[str, Any]) -> list[str]:
+    metres = known["pixel_metres"]
+    pixel = "" if metres is None else f", {metres:.4g} m pixels"
+    dated = f" (from {known['date_from']})" if known["date"] else ""
+    gap = known["gap"]
+    found = [
+        known["path"],
+        f"  size      {known['width']} x {known['height']}, {known['dtype']}{pixel}",
+        f"  crs       {known['crs'] or 'none'}",
+        f"  date      {known['date'] or 'unknown'}{dated}",
+        f"  scale     {'from ' + known['scale_from'] if known['scale_from'] else 'unknown'}",
+        f"  observed  except where said by: {', '.join(known['validity']) or 'nothing'}",
+        (
+            f"  gap       {100 * gap['total']:.1f} % of the pixels "
+            f"({100 * gap['cloud']:.1f} % cloud, {100 * gap['empty']:.1f} % no data)"
+        ),
+    ]
+    for i, band in enumerate(known["bands"], 1):
+        wavelength = band["wavelength_um"]
+        where = "wavelength unknown" if wavelength is None else f"{1000 * wavelength:.0f} nm"
+        nodata = band["nodata"]
+        lacks = "" if nodata is None else f", nodata {_plain(nodata)}"
+        scaled = (band["scale"], band["offset"]) != (1, 0)
+        factor = f", value x {band['scale']:g} {band['offset']:+g}" if scaled else ""
+        found.append(f"  band {i:<4} {band['name'] or '(no name)'}: {where}{factor}{lacks}")
+    return [*found, *(f"  note      {note}" for note in known["notes"])]
+
+
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,409 @@
+"""The self-check: how well this very scene is filled, by which method, and how surely.
+
+Observed pixels are hidden under the scene's own gap shapes, moved elsewhere, and predicted by
+every method. The method with the least error is used for each band. What the errors were in
+units of the predicted error scale turns that scale into 90 % intervals (split conformal
+prediction: Lei et al. 2018, "Distribution-free predictive inference for regression",
+doi:10.1080/01621459.2017.1307116).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from geot2t.errors import InputError
+from geot2t.fill import Estimates, Float, Predict, Prediction, Source
+from geot2t.grid import Box, lattice
+
+LEVEL = 0.9
+"""Share of errors that an interval is meant to hold."""
+
+DEFAULT_FACTOR = math.log(10)
+"""Half-width of the 90 % interval over the expected absolute error, if errors are Laplacian."""
+
+NEAR = (8, 32)
+"""Distances in pixels to the nearest observed pixel at which another factor begins."""
+
+_LONE = len(NEAR) + 1
+"""Class of pixels predicted without another date; the classes before it are by distance."""
+
+_SCANNED = 48
+_SAMPLES = 8192
+_FEW_SAMPLES, _FEW_CASES = 500, 3
+_TIE = 0.01
+
+Bool = NDArray[np.bool_]
+Shapes = Callable[[np.random.Generator, int, int], Bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one method achieved on the hidden pixels of one band, in the units of the source."""
+
+    method: str
+    """Name of the method."""
+
+    band: int
+    """Index of the band."""
+
+    mae: float
+    """Mean absolute error."""
+
+    rmse: float
+    """Root of the mean squared error."""
+
+    bias: float
+    """Mean of predicted minus observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """Which method fills each band, and how wide its 90 % intervals are."""
+
+    methods: tuple[str, ...]
+    """Method used, for each band."""
+
+    factors: NDArray[np.float64]
+    """Half-width of the 90 % interval over the predicted scale, shape ``(band, class)``. Classes
+    are distances to the nearest observed pixel (see `NEAR`), and last: no other date used."""
+
+    coverage: tuple[float | None, ...]
+    """For each band, share of hidden pixels inside intervals calibrated on other cases."""
+
+    rows: tuple[Row, ...]
+    """Errors by method and band; empty where nothing could be hidden."""
+
+    cases: int
+    """Windows in which pixels were hidden."""
+
+    pixels: int
+    """Hidden pixels, over all cases."""
+
+    reason: str | None = None
+    """Why the check was not possible; None if it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A window with some of its observed pixels hidden."""
+
+    box: Box
+    hidden: Bool  # (y, x)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Errors of one method in one case, at up to `_SAMPLES` hidden pixels."""
+
+    error: Float  # (band, n)
+    scale: Float  # (band, n)
+    kind: NDArray[np.intp]  # (n,), class of each pixel
+
+
+def self_check(
+    source: Source,
+    estimates: Estimates,
+    *,
+    size: int = 256,
+    overlap: int = 64,
+    seed: int = 0,
+    cases: int = 12,
+    shapes: Shapes | None = None,
+) -> SelfCheck:
+    """Measure all methods of ``estimates`` on hidden observed pixels of the target date.
+
+    The outcome follows from the scene, the window size and the seed; how the raster is cut
+    into boxes for filling has no part in it.
+
+    Parameters
+    ----------
+    source : Source
+        The scene and its series.
+    estimates : Estimates
+        The methods. The first one is used where there is too little evidence, or a tie.
+    size, overlap : int
+        Model window and the part that neighbours share, in pixels.
+    seed : int
+        Of the choice of windows and shapes.
+    cases : int
+        Windows to predict at most. Every second one calibrates the intervals whose coverage
+        is measured on the others, and the other way round.
+    shapes : callable, optional
+        ``shapes(rng, height, width)`` gives a cloud, True where hidden, for scenes that have
+        no usable gap of their own. By default from the library of real clouds.
+
+    Returns
+    -------
+    SelfCheck
+        With ``reason`` set, and default intervals, where nothing could be hidden.
+    """
+    rng = np.random.default_rng(seed)
+    found = _make_cases(source, shapes or _library_shape, rng, size, overlap, cases)
+    if not found:
+        corner = Box(source.extent.row, source.extent.col, 1, 1)
+        bands = len(source.read_target(corner)[0])
+        return _impossible(estimates, bands, "too few observed pixels to hide some of them")
+
+    outcomes = [_evaluate(case, source, estimates) for case in found]
+    rows = _errors(outcomes, estimates.methods)
+    methods = _winners(rows, estimates.methods, outcomes)
+    chosen = [_of_winner(outcome, methods) for outcome in outcomes]
+    defaults = [_default_factor(estimates, method) for method in methods]
+    return SelfCheck(
+        methods=methods,
+        factors=_factors(chosen, defaults),
+        coverage=_coverage(found, chosen, defaults),
+        rows=rows,
+        cases=len(found),
+        pixels=int(sum(case.hidden.sum() for case in found)),
+    )
+
+
+def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
+    """Join the methods that the self-check chose, band by band, to one model.
+
+    Returns
+    -------
+    Predict
+        Its ``scale`` is the half-width of the 90 % interval.
+    """
+    wanted = tuple(dict.fromkeys(check.methods))
+
+    def predict(pixels: Float, valid: Bool, days: Float, target: int) -> Prediction:
+        if pixels.shape[2] != len(check.methods):
+            raise InputError(
+                f"the self-check was made for {len(check.methods)} bands, got {pixels.shape[2]}"
+            )
+        out = estimates(pixels, valid, days, target, wanted)
+        mean, half = np.empty_like(pixels[:, 0]), np.empty_like(pixels[:, 0])
+        for i, seen in enumerate(valid[:, target]):
+            away = _distance(seen)
+            for band, method in enumerate(check.methods):
+                said = out[method]
+                mean[i, band] = said.mean[i, band]
+                kind = _kinds(away, said.days[i])
+                half[i, band] = said.scale[i, band] * check.factors[band, kind]
+        nearest = np.minimum.reduce([out[method].days for method in wanted])
+        return Prediction(mean, half, nearest)
+
+    return predict
+
+
+def _impossible(estimates: Estimates, bands: int, reason: str) -> SelfCheck:
+    method = estimates.methods[0]
+    factors = np.full((bands, _LONE + 1), _default_factor(estimates, method))
+    return SelfCheck((method,) * bands, factors, (None,) * bands, (), 0, 0, reason)
+
+
+def _default_factor(estimates: Estimates, method: str) -> float:
+    known: dict[str, float] = getattr(estimates, "factors", {})
+    return known.get(method, DEFAULT_FACTOR)
+
+
+def _library_shape(rng: np.random.Generator, height: int, width: int) -> Bool:
+    from geot2t.clouds import CloudShapes  # read only where a scene has no gap of its own
+
+    return CloudShapes.load().sample(rng, height, width, share=(0.05, 0.4))
+
+
+def _make_cases(
+    source: Source,
+    shapes: Shapes,
+    rng: np.random.Generator,
+    size: int,
+    overlap: int,
+    cases: int,
+) -> list[_Case]:
+    """Windows with observed pixels hidden under gap shapes that come from elsewhere."""
+    extent = source.extent
+    windows = list(lattice(extent, extent, size=size, overlap=overlap))
+    if len(windows) > _SCANNED:
+        windows = [windows[i] for i in sorted(rng.choice(len(windows), _SCANNED, replace=False))]
+    inside = slice(0, min(size, extent.height)), slice(0, min(size, extent.width))
+    seen = [source.read_target(window)[1][inside] for window in windows]
+    share = np.array([s.mean() for s in seen])
+    usable = np.flatnonzero(share * seen[0].size >= min(256, 0.2 * seen[0].size))
+    if not usable.size:
+        return []
+    # The better half: windows with little left to learn from say little of the scene.
+    best = usable[np.argsort(-share[usable], kind="stable")][: max(cases, usable.size // 2)]
+    donors = [~s for s, part in zip(seen, share, strict=True) if 0.1 < part < 0.98]
+
+    found = []
+    for i in np.resize(rng.permutation(best), cases).tolist():
+        hidden = _hide(seen[i], donors, shapes, rng)
+        if hidden is not None:
+            whole = np.zeros((size, size), bool)
+            whole[inside] = hidden
+            found.append(_Case(windows[i], whole))
+    return found
+
+
+def _hide(
+    seen: Bool, donors: Sequence[Bool], shapes: Shapes, rng: np.random.Generator
+) -> Bool | None:
+    """Observed pixels under a moved gap: some of them, but not most; None if none will do."""
+    count = int(seen.sum())
+    least, most = max(16, 0.02 * count), 0.6 * count
+    for attempt in range(24):
+        own = len(donors) > 0 and attempt < 16
+        shape = donors[int(rng.integers(len(donors)))] if own else shapes(rng, *seen.shape)
+        hidden = _moved(shape, rng) & seen
+        if least <= hidden.sum() <= most:
+            return hidden
+    return None
+
+
+def _moved(shape: Bool, rng: np.random.Generator) -> Bool:
+    """Mirror and shift a shape at random; what leaves on one side returns on the other."""
+    if rng.integers(2):
+        shape = shape[::-1]
+    if rng.integers(2):
+        shape = shape[:, ::-1]
+    if shape.shape[0] == shape.shape[1] and rng.integers(2):
+        shape = shape.T
+    shift = [int(rng.integers(n)) for n in shape.shape]
+    return np.roll(shape, shift, (0, 1))
+
+
+def _evaluate(case: _Case, source: Source, estimates: Estimates) -> dict[str, _Outcome]:
+    block, target = source.read(case.box), source.target
+    pixels, valid = block.pixels.copy(), block.valid.copy()
+    valid[target] &= ~case.hidden
+    pixels[target][:, case.hidden] = 0
+    out = estimates(pixels[None], valid[None], block.days, target, estimates.methods)
+    at = _sampled(case)
+    truth = block.pixels[target].reshape(pixels.shape[1], -1)[:, at]
+    away = _distance(valid[target])
+    return {
+        method: _Outcome(
+            error=said.mean[0].reshape(truth.shape[0], -1)[:, at] - truth,
+            scale=said.scale[0].reshape(truth.shape[0], -1)[:, at],
+            kind=_kinds(away, said.days[0]).ravel()[at],
+        )
+        for method, said in out.items()
+    }
+
+
+def _sampled(case: _Case) -> NDArray[np.intp]:
+    """Flat indices of hidden pixels; thinned evenly where they are many."""
+    at = np.flatnonzero(case.hidden)
+    return at[:: math.ceil(at.size / _SAMPLES)]
+
+
+def _distance(seen: Bool) -> Float:
+    """Distance in pixels to the nearest observed pixel of the window."""
+    if not seen.any():
+        return np.full(seen.shape, np.inf, "float32")
+    return np.asarray(distance_transform_edt(~seen), "float32")
+
+
+def _kinds(away: Float, days: Float) -> NDArray[np.intp]:
+    kinds: NDArray[np.intp] = np.where(np.isfinite(days), np.digitize(away, NEAR), _LONE)
+    return kinds
+
+
+def _errors(outcomes: list[dict[str, _Outcome]], methods: Sequence[str]) -> tuple[Row, ...]:
+    rows = []
+    for method in methods:
+        error = np.concatenate([o[method].error for o in outcomes], 1).astype("float64")
+        mae, rmse = np.abs(error).mean(1), np.sqrt(np.square(error).mean(1))
+        rows += [
+            Row(method, band, float(mae[band]), float(rmse[band]), float(bias))
+            for band, bias in enumerate(error.mean(1))
+        ]
+    return tuple(rows)
+
+
+def _winners(
+    rows: Sequence[Row], methods: Sequence[str], outcomes: list[dict[str, _Outcome]]
+) -> tuple[str, ...]:
+    first = methods[0]
+    bands = 1 + max(row.band for row in rows)
+    samples = sum(outcome[first].kind.size for outcome in outcomes)
+    if len(outcomes) < _FEW_CASES or samples < _FEW_SAMPLES:
+        return (first,) * bands
+    winners = []
+    for band in range(bands):
+        mae = {row.method: row.mae for row in rows if row.band == band}
+        best = min(methods, key=mae.__getitem__)
+        winners.append(best if mae[best] < (1 - _TIE) * mae[first] else first)
+    return tuple(winners)
+
+
+def _of_winner(outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[_Outcome]:
+    """For each band, what its chosen method did."""
+    return [
+        _Outcome(outcome[m].error[b : b + 1], outcome[m].scale[b : b + 1], outcome[m].kind)
+        for b, m in enumerate(methods)
+    ]
+
+
+def _scores(of_band: Sequence[_Outcome]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Absolute errors in units of the predicted scale, and the class of each pixel."""
+    error = np.concatenate([np.abs(o.error[0]) for o in of_band]).astype("float64")
+    scale = np.concatenate([o.scale[0] for o in of_band]).astype("float64")
+    kind = np.concatenate([o.kind for o in of_band])
+    return error / np.maximum(scale, np.finfo("float32").tiny), kind
+
+
+def _quantile(scores: NDArray[np.float64]) -> float:
+    """Return the conformal quantile: the ceil((n + 1) * LEVEL)-th smallest score."""
+    rank = min(math.ceil((scores.size + 1) * LEVEL), scores.size)
+    return float(np.partition(scores, rank - 1)[rank - 1])
+
+
+def _factors(
+    chosen: Sequence[Sequence[_Outcome]], defaults: Sequence[float]
+) -> NDArray[np.float64]:
+    """Factors ``(band, class)``; a class seen too little takes the wider of what is known."""
+    factors = np.empty((len(defaults), _LONE + 1))
+    for band, default in enumerate(defaults):
+        scores, kind = _scores([outcome[band] for outcome in chosen])
+        enough = [np.count_nonzero(kind == k) >= _FEW_SAMPLES for k in range(_LONE + 1)]
+        pooled = _quantile(scores)
+        for k in range(_LONE):
+            known = _quantile(scores[kind == k]) if enough[k] else pooled
+            # Far from what was observed, too few hidden pixels must not narrow the interval.
+            factors[band, k] = known if enough[k] or k == 0 else max(known, factors[band, k - 1])
+        lone = kind == _LONE
+        factors[band, _LONE] = (
+            _quantile(scores[lone]) if enough[_LONE] else max(default, factors[band, :_LONE].max())
+        )
+    return factors
+
+
+def _coverage(
+    cases: Sequence[_Case], chosen: Sequence[Sequence[_Outcome]], defaults: Sequence[float]
+) -> tuple[float | None, ...]:
+    """Share of hidden pixels inside their interval, calibrated without their half of the cases."""
+    if len(cases) < 2:
+        return (None,) * len(defaults)
+    inside, total = np.zeros(len(defaults)), 0
+    for half in (0, 1):
+        factors = _factors(chosen[1 - half :: 2], defaults)
+        for case, outcome in zip(cases[half::2], chosen[half::2], strict=True):
+            fresh = ~_hidden_in(cases[1 - half :: 2], case.box).ravel()[_sampled(case)]
+            total += int(fresh.sum())
+            for band, of_band in enumerate(outcome):
+                scores, kind = _scores([of_band])
+                inside[band] += (scores <= factors[band, kind])[fresh].sum()
+    if not total:
+        return (None,) * len(defaults)
+    return tuple(float(share) for share in inside / total)
+
+
+def _hidden_in(cases: Sequence[_Case], box: Box) -> Bool:
+    """Pixels of ``box`` that any of ``cases`` hid."""
+    hidden = np.zeros((box.height, box.width), bool)
+    for case in cases:
+        common = case.box.intersection(box)
+        if common:
+            hidden[common.within(box)] |= case.hidden[common.within(case.box)]
+    return hidden

@@ -1,0 +1,453 @@
+"""The command line: parse, call one function, print one result."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from geot2t import __version__
+from geot2t.errors import Geot2tError, InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+_LOUDNESS = "geot2t.loudness"
+
+
+class Group(click.Group):
+    """Print geot2t's own errors as one line; let bugs keep their traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except Geot2tError as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted; nothing half-written was left.", err=True)
+            raise click.exceptions.Exit(130) from None
+
+
+@click.group(name="geot2t", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="geot2t")
+def main() -> None:
+    r"""Fill the cloud gaps of satellite rasters and say how sure each filled pixel is.
+
+    \b
+    Examples
+      geot2t demo
+      geot2t inpaint scene.tif --series other_dates/
+      geot2t info scene.tif
+    """
+
+
+def options(*several: Callable[[F], F]) -> Callable[[F], F]:
+    """Join options to one decorator, which lists them in this order in the help."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(several):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _set_loudness(ctx: click.Context, option: click.Parameter, count: int) -> None:
+    sign = -1 if option.name == "quiet" else 1
+    loudness = ctx.meta[_LOUDNESS] = ctx.meta.get(_LOUDNESS, 0) + sign * count
+    level = max(logging.DEBUG, logging.WARNING - 10 * loudness)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("geot2t").setLevel(level)
+    # GDAL's and Python's warnings speak to programmers; what matters is said by geot2t.
+    logging.getLogger().setLevel(max(level + 10, logging.DEBUG) if loudness < 2 else level)
+    logging.captureWarnings(capture=True)
+
+
+log_options = options(
+    click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        expose_value=False,
+        callback=_set_loudness,
+        help="Say more on stderr; -vv for everything.",
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        count=True,
+        expose_value=False,
+        callback=_set_loudness,
+        help="No progress bar and no warnings.",
+    ),
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace the output of an earlier run."
+)
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="[auto|cpu|cuda|cuda:N]",
+    help="Where to compute.",
+)
+
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of what is random.")
+
+scene_options = options(
+    click.option(
+        "--clouds",
+        default="auto",
+        show_default=True,
+        metavar="[auto|qa|DETECTOR|none]",
+        help="Where clouds are known from: quality rasters beside the scene, else a detector; "
+        "quality rasters only; a detector by name; or neither.",
+    ),
+    click.option(
+        "--cloud-mask", type=PATH, help="Raster that is not zero where SCENE was not observed."
+    ),
+)
+
+model_options = options(
+    click.option(
+        "--model",
+        metavar="NAME|PATH",
+        help="Model to use: one that ships, or a .safetensors file. [default: the shipped one]",
+    ),
+    device_option,
+    click.option(
+        "--window",
+        type=click.IntRange(32),
+        default=256,
+        show_default=True,
+        help="Side of the model's window, in pixels.",
+    ),
+    click.option(
+        "--overlap",
+        type=click.IntRange(0),
+        default=64,
+        show_default=True,
+        help="Pixels that neighbouring windows share.",
+    ),
+    click.option(
+        "--batch",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Windows computed at once.",
+    ),
+    seed_option,
+)
+
+
+def _key_values(
+    _ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]
+) -> dict[str, str]:
+    found = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    if len(found) != len(pairs):
+        raise click.BadParameter("give each as NAME=VALUE, such as COMPRESS=ZSTD, and once")
+    return found
+
+
+@main.command()
+@click.argument("scene", type=PATH)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="OUT",
+    help="Where to write. [default: SCENE_filled.tif beside SCENE]",
+)
+@click.option(
+    "--series",
+    multiple=True,
+    type=PATH,
+    help="Other dates of the place: a directory, a file or a pattern. May be repeated; SCENE "
+    "itself may be among them.",
+)
+@scene_options
+@click.option(
+    "--date",
+    type=click.DateTime(["%Y-%m-%d", "%Y%m%d"]),
+    metavar="YYYY-MM-DD",
+    help="Date of SCENE, if the file does not say.",
+)
+@click.option(
+    "--max-error",
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help="Leave pixels out whose 90 % interval is wider than X to either side, in the units of "
+    "the file, in any band.",
+)
+@click.option(
+    "--max-distance",
+    type=click.IntRange(0, 2048),
+    metavar="PX",
+    default=64,
+    show_default=True,
+    help="Where no other date shows the ground, fill up to this far from an observed pixel.",
+)
+@click.option("--keep-nodata", is_flag=True, help="Fill only what the cloud mask marks.")
+@click.option("--no-error", is_flag=True, help="Do not write the error raster.")
+@click.option(
+    "--format",
+    "driver",
+    type=click.Choice(["GTiff", "COG"], case_sensitive=False),
+    help="Format of the outputs. [default: that of SCENE]",
+)
+@click.option(
+    "--co",
+    "creation_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_key_values,
+    help="GDAL creation option. May be repeated.",
+)
+@overwrite_option
+@model_options
+@json_option
+@log_options
+def inpaint(
+    scene: Path,
+    output: Path | None,
+    series: tuple[Path, ...],
+    date: datetime | None,
+    *,
+    no_error: bool,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    r"""Fill the unobserved pixels of SCENE and print the path of the result.
+
+    Observed pixels are copied bit for bit. Beside the result are written where each pixel
+    comes from (_quality.tif), how far off it may be (_error.tif), and a STAC Item with a
+    self-check of the methods on this very scene (.json).
+
+    \b
+    Examples
+      geot2t inpaint scene.tif
+      geot2t inpaint scene.tif --series other_dates/ -o filled.tif
+      geot2t inpaint scene.tif --cloud-mask clouds.tif --keep-nodata
+      geot2t inpaint scene.tif --series '2022/*.tif' --max-error 300 --format COG
+    """
+    from geot2t import jobs
+
+    with _progress("filling") as progress:
+        result = jobs.inpaint(
+            scene,
+            output,
+            series=series,
+            date=None if date is None else date.date(),
+            error=not no_error,
+            progress=progress,
+            **rest,
+        )
+    _warn(result.warnings)
+    click.echo(_json(result.item) if as_json else result.path)
+
+
+@main.command()
+@click.option(
+    "--tiles",
+    type=PATH,
+    required=True,
+    metavar="DIR",
+    help="Scenes of one place, or one folder for each place. Cloudy ones are welcome.",
+)
+@click.option("-o", "--output", type=PATH, required=True, metavar="MODEL", help="Model to write.")
+@click.option(
+    "--init",
+    metavar="NAME|PATH|none",
+    default="none",
+    show_default=True,
+    help="Model to start from: one that ships, or a .safetensors file.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Steps of training. [default: 4000]")
+@click.option("--batch", type=click.IntRange(1), help="Windows per step. [default: 6]")
+@click.option("--resume", is_flag=True, help="Go on with the run that was left beside MODEL.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Processes that prepare windows.",
+)
+@overwrite_option
+@device_option
+@seed_option
+@log_options
+def train(
+    tiles: Path,
+    output: Path,
+    init: str,
+    steps: int | None,
+    batch: int | None,
+    seed: int,
+    **rest: Any,
+) -> None:
+    r"""Train the T2T-GAN on GeoTIFFs and print the path of the model.
+
+    Only observed pixels teach. A run that was stopped, whatever the reason, goes on with
+    --resume.
+
+    \b
+    Examples
+      geot2t train --tiles my_places/ -o my_model.safetensors
+      geot2t train --tiles my_places/ -o my_model.safetensors --init t2t-gan --steps 1000
+      geot2t train --tiles my_places/ -o my_model.safetensors --resume
+    """
+    from geot2t.train import TrainConfig
+    from geot2t.train import train as run
+
+    config = TrainConfig(seed=seed)
+    config = replace(config, steps=steps or config.steps, batch=batch or config.batch)
+    start = None if init == "none" else init
+    click.echo(run(tiles, output, config=config, init=start, quiet=not _shows_bar(), **rest))
+
+
+@main.command()
+@click.argument("path", type=PATH)
+@scene_options
+@json_option
+@log_options
+def info(path: Path, clouds: str, cloud_mask: Path | None, *, as_json: bool) -> None:
+    r"""Say what geot2t understands of a raster, a folder of scenes, or a model.
+
+    \b
+    Examples
+      geot2t info scene.tif
+      geot2t info other_dates/
+      geot2t info my_model.safetensors --json
+    """
+    from geot2t.about import about, lines
+
+    known = about(path, clouds=clouds, cloud_mask=cloud_mask)
+    click.echo(_json(known) if as_json else "\n".join(lines(known)))
+
+
+@main.command()
+@click.argument("outputs", type=PATH, nargs=-1, required=True, metavar="OUT...")
+@json_option
+@log_options
+def verify(outputs: tuple[Path, ...], *, as_json: bool) -> None:
+    r"""Check files against the checksums that were written beside them.
+
+    Of a filled raster or its .json, all files that go with it are checked. The exit status is
+    1 if any differs.
+
+    \b
+    Examples
+      geot2t verify scene_filled.tif
+      geot2t verify results/*_filled.tif
+    """
+    from geot2t.io.checksums import verify as check
+
+    results = check(outputs)
+    if as_json:
+        click.echo(_json([{"path": r.path, "ok": r.ok, "problem": r.problem} for r in results]))
+    else:
+        for r in results:
+            click.echo(f"ok      {r.path}" if r.ok else f"FAILED  {r.path}: {r.problem}")
+    if bad := sum(not r.ok for r in results):
+        raise InputError(f"{bad} of {len(results)} files are not as geot2t wrote them")
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    default=Path("geot2t-demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the sample and the result; made if it is not there.",
+)
+@device_option
+@json_option
+@log_options
+def demo(output: Path, device: str, *, as_json: bool) -> None:
+    r"""Fill the real scene that ships with geot2t, and show how well that went.
+
+    \b
+    Examples
+      geot2t demo
+      geot2t demo -o /tmp/demo --json
+    """
+    from geot2t import demo as sample
+
+    with _progress("filling") as progress:
+        result = sample.demo(output, device=device, progress=progress)
+    _warn(result.warnings)
+    if as_json:
+        click.echo(_json(result.item))
+        return
+    click.echo(result.path)
+    click.echo("\n".join(sample.summary(result)))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    r"""Print the code that lets a shell complete geot2t's commands and options.
+
+    \b
+    Examples
+      geot2t completion bash >> ~/.bashrc
+      geot2t completion fish > ~/.config/fish/completions/geot2t.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101  click ships all three
+    click.echo(kind(main, {}, "geot2t", "_GEOT2T_COMPLETE").source())
+
+
+def _loudness() -> int:
+    return int(click.get_current_context().meta.get(_LOUDNESS, 0))
+
+
+def _shows_bar() -> bool:
+    loudness = _loudness()
+    return loudness > 0 or (loudness == 0 and sys.stderr.isatty())
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar in megapixels on stderr, if somebody is there to see it."""
+    if not _shows_bar():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit="px", unit_scale=True, leave=False, file=sys.stderr) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    if _loudness() >= 0:
+        for warning in warnings:
+            click.echo(f"Note: {warning}", err=True)
+
+
+def _json(value: Any) -> str:
+    from geot2t.io.checksums import plain
+
+    return json.dumps(plain(value), indent=2)
