@@ -38,7 +38,7 @@ _QA_TOKENS: tuple[tuple[str, str], ...] = (
     ("SCL", r"SCL"),
 )
 _TOKEN = "(?P<token>" + "|".join(pattern for _, pattern in _QA_TOKENS) + r")(?:_\d{2}m)?"
-_QA_LAST = re.compile(rf"(?:(?P<base>.*?)[._-])?{_TOKEN}", re.IGNORECASE)
+_QA_LAST = re.compile(rf"(?:(?P<base>.*?)[._-])??{_TOKEN}", re.IGNORECASE)
 _QA_FIRST = re.compile(rf"{_TOKEN}[._-](?P<base>.+)", re.IGNORECASE)
 
 _BAND = re.compile(

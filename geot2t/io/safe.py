@@ -11,6 +11,7 @@ import math
 import os
 import re
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from geot2t.errors import Geot2tError, RasterReadError
@@ -143,7 +145,10 @@ def _open(location: str | Path, *, vrt: bool) -> Any:
         driver = _driver(path, vrt=vrt)
         # An absolute Path is never taken for a driver prefix or an address.
         where = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links
-    dataset = rasterio.open(where, driver=driver)
+    with warnings.catch_warnings():
+        # A raster without georeference is filled too; the stack says so in its notes.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(where, driver=driver)
     try:
         check_limits(dataset, location)
     except BaseException:
