@@ -77,10 +77,9 @@ def whole_shift(source: Grid, target: Grid) -> tuple[int, int] | None:
         return (0, 0) if same else None
     if source.crs != target.crs or source.transform.determinant == 0:
         return None
-    between = ~source.transform * target.transform  # (col, row) of target -> of source
     x, y = _corners(target)
-    col, row = round(between.c), round(between.f)
-    there = _apply(between, x, y)
+    there = _apply(~source.transform, *_apply(target.transform, x, y))
+    col, row = round(float(there[0][0])), round(float(there[1][0]))
     away = max(np.abs(there[0] - x - col).max(), np.abs(there[1] - y - row).max())
     return (row, col) if away <= _SAME else None
 
@@ -213,6 +212,12 @@ def _apply(t: Affine, x: Float64, y: Float64) -> tuple[Float64, Float64]:
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
+def _moved(t: Affine, box: Box) -> Affine:
+    """The transform of the pixels of ``box``."""
+    x, y = t.a * box.col + t.b * box.row + t.c, t.d * box.col + t.e * box.row + t.f
+    return Affine(t.a, t.b, x, t.d, t.e, y)
+
+
 ReadSource = Callable[[Box], tuple[NDArray[np.float32], NDArray[np.bool_]]]
 """Pixels ``(band, y, x)`` and validity ``(y, x)`` of a box inside the source."""
 
@@ -276,9 +281,9 @@ class Warp:
             reproject(
                 np.where(valid, pixels, np.float32(0)),
                 out,
-                src_transform=self.source.transform * Affine.translation(part.col, part.row),
+                src_transform=_moved(self.source.transform, part),
                 src_crs=self.source.crs,
-                dst_transform=self.target.transform * Affine.translation(box.col, box.row),
+                dst_transform=_moved(self.target.transform, box),
                 dst_crs=self.target.crs,
                 resampling=Resampling.cubic,
                 num_threads=1,
