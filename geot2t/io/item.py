@@ -50,6 +50,8 @@ _TITLES = {
     "error": "Half-width of the 90 % interval, in the units of the scene",
 }
 _EARLIEST = "1900-01-01T00:00:00Z"
+Coordinates = Sequence[float] | NDArray[np.float64]
+
 _SIDE = 20
 """Stretches into which each side of the outline is cut, so that it may curve."""
 
@@ -60,7 +62,7 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
     Parameters
     ----------
     stack : Stack
-        What was read. Each of its scenes becomes a link ``derived_from`` with its checksum.
+        What was read. Each of its files becomes a link ``derived_from`` with its checksum.
     outputs : Outputs
         What was written; size and checksum are added when it is committed.
     said : mapping
@@ -81,7 +83,7 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
         when=stack.dates[stack.target],
         processed=said["started"],
         version=said["version"],
-        sources=stack.paths,
+        sources=(path for files in stack.files for path in files),
         wavelengths=wavelengths,
         cog=outputs.cog,
         properties=more,
@@ -271,13 +273,13 @@ def footprint(meta: RasterMeta) -> dict[str, Any] | None:
 
 def _place(
     meta: RasterMeta, rows: NDArray[np.float64], cols: NDArray[np.float64]
-) -> tuple[Any, Sequence[float], Sequence[float]] | None:
+) -> tuple[Any, Coordinates, Coordinates] | None:
     """Coordinates of pixel corners, and their system; None if they have none."""
     if meta.transform is not None:
         if meta.crs is None:
             return None
-        points = [meta.transform * point for point in zip(cols, rows, strict=True)]
-        return meta.crs, [x for x, _ in points], [y for _, y in points]
+        t = meta.transform
+        return meta.crs, t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
     if meta.gcps and meta.gcp_crs is not None:
         with GCPTransformer(list(meta.gcps)) as transformer:
             xs, ys = transformer.xy(rows, cols, offset="ul")

@@ -80,7 +80,7 @@ class RasterMeta:
     """Bits used of an integer ``dtype``, where the file stores fewer than it holds."""
 
     nodata: float | None
-    """Value that marks pixels without data; None also where ``dtype`` cannot hold it."""
+    """Value that marks pixels without data; rasterio gives None where ``dtype`` cannot hold it."""
 
     crs: CRS | None
     """Coordinate system of ``transform``."""
@@ -164,7 +164,7 @@ def read_metadata(dataset: Any) -> RasterMeta:
     dtype = np.dtype(name)
     structure = dataset.tags(ns="IMAGE_STRUCTURE")
     bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
-    nodata, notes = _nodata(dataset.nodata, dtype)
+    notes = []
     if dataset.driver not in ("GTiff", "COG"):
         notes.append(f"{dataset.driver} cannot be written in place; the output is a GeoTIFF")
     gcps, gcp_crs = dataset.gcps
@@ -177,7 +177,7 @@ def read_metadata(dataset: Any) -> RasterMeta:
         width=dataset.width,
         dtype=dtype,
         bits=int(bits) if bits and dtype.kind in "ui" else None,
-        nodata=nodata,
+        nodata=dataset.nodata,
         crs=dataset.crs,
         transform=None if transform == Affine.identity() else transform,
         gcps=tuple(gcps),
@@ -222,24 +222,6 @@ def _tags(dataset: Any, band: int = 0) -> Tags:
         if kept:
             found[namespace] = kept
     return found
-
-
-def _nodata(nodata: float | None, dtype: np.dtype[Any]) -> tuple[float | None, list[str]]:
-    """Nodata as a file of ``dtype`` can state it, and a note if that is not possible."""
-    if nodata is None:
-        return None, []
-    if dtype.kind == "f":
-        limit = float(np.finfo(dtype).max)
-        # Some writers print float32's limit with too few digits, and so just above it.
-        if np.isfinite(nodata) and limit < abs(nodata) <= limit * (1 + 1e-6):
-            return float(np.copysign(limit, nodata)), []
-        if np.isfinite(nodata) and abs(nodata) > limit:
-            return None, [f"nodata {nodata:g} does not fit {dtype} and was dropped"]
-        return nodata, []
-    info = np.iinfo(dtype)
-    if np.isfinite(nodata) and info.min <= nodata <= info.max:
-        return nodata, []
-    return None, [f"nodata {nodata:g} does not fit {dtype}, marks no pixel, and was dropped"]
 
 
 def _overview_resampling(dataset: Any, structure: Mapping[str, str]) -> str | None:

@@ -7,6 +7,7 @@ metadata must be in the file itself, since only whole files are moved to their f
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from geot2t.errors import InputError
+from geot2t.errors import InputError, OutputError
 from geot2t.io.metadata import RasterMeta
 
 DRIVERS = ("GTiff", "COG")
@@ -43,6 +44,18 @@ _FIXED = {
     "TILING_SCHEME": "the grid is that of the scene",
     "WORLDFILE": "all metadata is kept in the file",
 }
+
+
+_PROCESS = os.getpid()
+
+
+def threads() -> str:
+    """How many threads GDAL may use, as it spells that.
+
+    One in a forked child: GDAL's threads stay with the parent, and waiting for them is
+    forever.
+    """
+    return "ALL_CPUS" if os.getpid() == _PROCESS else "1"
 
 
 def check_options(driver: str, options: Mapping[str, str] | None) -> dict[str, str]:
@@ -91,7 +104,7 @@ def geotiff_options(
     options = {
         "COMPRESS": "DEFLATE",
         "BIGTIFF": "IF_SAFER",
-        "NUM_THREADS": "ALL_CPUS",
+        "NUM_THREADS": threads(),
         "TILED": "YES",
         **user,
     }
@@ -129,7 +142,7 @@ def cog_options(
     options = {
         "COMPRESS": "DEFLATE",
         "BIGTIFF": "IF_SAFER",
-        "NUM_THREADS": "ALL_CPUS",
+        "NUM_THREADS": threads(),
         "OVERVIEW_RESAMPLING": resampling.upper(),
         # YES keeps the tags of all namespaces, but loses those of the bands (GDAL 3.10).
         "COPY_SRC_MDD": "AUTO" if any(band.tags for band in meta.bands) else "YES",
@@ -178,9 +191,10 @@ def space_needed(meta: RasterMeta, scene: Path, *, error: bool, driver: str) -> 
 
 @contextmanager
 def refusing(options: Mapping[str, str]) -> Iterator[None]:
-    """Raise InputError where GDAL only warns that it ignores one of ``options``.
+    """Raise InputError if GDAL warns, or fails, while files are made with ``options``.
 
-    A misspelt option would otherwise be dropped, and the user find out after hours.
+    Of a misspelt option it only says that it is ignored, and the user would find out hours
+    later.
     """
     heard: list[str] = []
     here = threading.get_ident()
@@ -195,10 +209,18 @@ def refusing(options: Mapping[str, str]) -> Iterator[None]:
     logger.addHandler(listener)
     try:
         yield
+    except OutputError as error:
+        # GDAL's first complaint tells more than the error that follows from it.
+        said = heard[0] if heard else str(error)
+        if options:
+            raise InputError(_refusal(options, said)) from error
+        raise
     finally:
         logger.removeHandler(listener)
-    for message in heard:
-        for name in options:
-            if f" {name} " in f" {message.replace('=', ' ')} ":
-                said = message.split(" in ", 1)[-1].rstrip(".")
-                raise InputError(f"creation option {name}={options[name]} is refused: {said}")
+    if options and heard:
+        raise InputError(_refusal(options, heard[0]))
+
+
+def _refusal(options: Mapping[str, str], said: str) -> str:
+    chosen = ", ".join(f"{name}={value}" for name, value in options.items())
+    return f"creation options {chosen} cannot be used: {said.split(' in ', 1)[-1].rstrip('.')}"

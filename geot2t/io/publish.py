@@ -90,8 +90,13 @@ def check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool
         If an output is one of ``inputs`` under any name, is a directory, or exists and
         ``overwrite`` is false.
     OutputError
-        If the directory is missing.
+        If the directory is missing, or the name is not possible there.
     """
+    with _os_errors(paths.filled):
+        _check_targets(paths, inputs, overwrite=overwrite)
+
+
+def _check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool) -> None:
     folder = paths.filled.parent
     if not folder.is_dir():
         what = "is not a directory" if folder.exists() else "does not exist"

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET  # noqa: S405  parses only what GDAL wrote here
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
@@ -22,15 +21,16 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
+from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from geot2t.errors import InputError, OutputError
 from geot2t.grid import Box, blocks
+from geot2t.io.options import threads
 
 _ENV = {
     "GDAL_TIFF_INTERNAL_MASK": "YES",
-    "GDAL_NUM_THREADS": "ALL_CPUS",
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
 }
 
@@ -83,7 +83,7 @@ class RasterPart:
 
     @contextmanager
     def _gdal(self) -> Iterator[None]:
-        with gdal_errors(self.path), rasterio.Env(**_ENV):
+        with gdal_errors(self.path), rasterio.Env(GDAL_NUM_THREADS=threads(), **_ENV):
             yield
 
     def blocks(self) -> Iterator[Box]:
@@ -179,7 +179,7 @@ class RasterPart:
             If a block differs or cannot be read, or an overview is incomplete.
         """
         rows, _ = self.block
-        with self._gdal(), rasterio.open(self.part, driver="GTiff", NUM_THREADS="ALL_CPUS") as file:
+        with self._gdal(), rasterio.open(self.part, driver="GTiff", NUM_THREADS=threads()) as file:
             for row in range(0, self.extent.height, rows):
                 for box in blocks(self._strip(row), *self.block):
                     window = _window(box)
@@ -247,11 +247,11 @@ def try_cog(dtype: np.dtype[Any], options: Mapping[str, str]) -> None:
     """
     name = f"/vsimem/geot2t-{os.getpid()}-{threading.get_ident()}"
     draft, trial = f"{name}-draft.tif", f"{name}.tif"
-    with gdal_errors(Path("a COG")), rasterio.Env(**_ENV), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with gdal_errors(Path("a COG")), rasterio.Env(GDAL_NUM_THREADS=threads(), **_ENV):
         try:
             size = {"height": 16, "width": 16, "count": 1, "dtype": dtype.name}
-            with rasterio.open(draft, "w", driver="GTiff", **size):
+            somewhere = Affine(1, 0, 8, 0, -1, 8)  # nowhere, rasterio would warn
+            with rasterio.open(draft, "w", driver="GTiff", transform=somewhere, **size):
                 pass
             rasterio.shutil.copy(draft, trial, driver="COG", **options)
         finally:
