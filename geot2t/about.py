@@ -74,7 +74,7 @@ def lines(known: dict[str, Any]) -> list[str]:
         return [
             f"{known['path']}: {len(scenes)} scenes",
             *(
-                f"  {s['date'] or 'no date':10}  {100 * s['gap']['total']:5.1f} % not observed  "
+                f"  {s['date'] or 'no date':10}  {100 * s['gap']['total']:6.3g} % not observed  "
                 f"{s['width']} x {s['height']} x {len(s['bands'])} {s['dtype']}  "
                 f"{Path(s['path']).name}"
                 for s in scenes
@@ -100,8 +100,8 @@ def _raster_lines(known: dict[str, Any]) -> list[str]:
         f"  scale     {'from ' + known['scale_from'] if known['scale_from'] else 'unknown'}",
         f"  observed  except where said by: {', '.join(known['validity']) or 'nothing'}",
         (
-            f"  gap       {100 * gap['total']:.1f} % of the pixels "
-            f"({100 * gap['cloud']:.1f} % cloud, {100 * gap['empty']:.1f} % no data)"
+            f"  gap       {100 * gap['total']:.3g} % of the pixels "
+            f"({100 * gap['cloud']:.3g} % cloud, {100 * gap['empty']:.3g} % no data)"
         ),
     ]
     for i, band in enumerate(known["bands"], 1):

@@ -1,5 +1,7 @@
 """The command line: parse, call one function, print one result."""
 
+# ruff: noqa: D301  click takes a real backspace for the mark of a paragraph kept as it is
+
 from __future__ import annotations
 
 import json
@@ -40,7 +42,7 @@ class Group(click.Group):
 @click.group(name="geot2t", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="geot2t")
 def main() -> None:
-    r"""Fill the cloud gaps of satellite rasters and say how sure each filled pixel is.
+    """Fill the cloud gaps of satellite rasters and say how sure each filled pixel is.
 
     \b
     Examples
@@ -230,7 +232,7 @@ def inpaint(
     as_json: bool,
     **rest: Any,
 ) -> None:
-    r"""Fill the unobserved pixels of SCENE and print the path of the result.
+    """Fill the unobserved pixels of SCENE and print the path of the result.
 
     Observed pixels are copied bit for bit. Beside the result are written where each pixel
     comes from (_quality.tif), how far off it may be (_error.tif), and a STAC Item with a
@@ -298,7 +300,7 @@ def train(
     seed: int,
     **rest: Any,
 ) -> None:
-    r"""Train the T2T-GAN on GeoTIFFs and print the path of the model.
+    """Train the T2T-GAN on GeoTIFFs and print the path of the model.
 
     Only observed pixels teach. A run that was stopped, whatever the reason, goes on with
     --resume.
@@ -324,7 +326,7 @@ def train(
 @json_option
 @log_options
 def info(path: Path, clouds: str, cloud_mask: Path | None, *, as_json: bool) -> None:
-    r"""Say what geot2t understands of a raster, a folder of scenes, or a model.
+    """Say what geot2t understands of a raster, a folder of scenes, or a model.
 
     \b
     Examples
@@ -343,7 +345,7 @@ def info(path: Path, clouds: str, cloud_mask: Path | None, *, as_json: bool) -> 
 @json_option
 @log_options
 def verify(outputs: tuple[Path, ...], *, as_json: bool) -> None:
-    r"""Check files against the checksums that were written beside them.
+    """Check files against the checksums that were written beside them.
 
     Of a filled raster or its .json, all files that go with it are checked. The exit status is
     1 if any differs.
@@ -379,7 +381,7 @@ def verify(outputs: tuple[Path, ...], *, as_json: bool) -> None:
 @json_option
 @log_options
 def demo(output: Path, device: str, *, as_json: bool) -> None:
-    r"""Fill the real scene that ships with geot2t, and show how well that went.
+    """Fill the real scene that ships with geot2t, and show how well that went.
 
     \b
     Examples
@@ -401,7 +403,7 @@ def demo(output: Path, device: str, *, as_json: bool) -> None:
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print the code that lets a shell complete geot2t's commands and options.
+    """Print the code that lets a shell complete geot2t's commands and options.
 
     \b
     Examples
