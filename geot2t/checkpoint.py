@@ -89,7 +89,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -129,7 +129,9 @@ def resolve(name: str | Path | None) -> Path:
         known = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
         raise ModelError(f"no model {text}: it is neither a file nor one that ships ({known})")
     if path.suffix != ".safetensors":
-        raise ModelError(f"{path} is not a .safetensors file; geot2t reads no other kind of weights")
+        raise ModelError(
+            f"{path} is not a .safetensors file; geot2t reads no other kind of weights"
+        )
     return path
 
 
@@ -166,9 +168,13 @@ def load_model(name: str | Path | None = None) -> Model:
     try:
         document = json.loads(beside.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {beside}, which must stand beside {path.name}: {error}") from error
+        raise ModelError(
+            f"cannot read {beside}, which must stand beside {path.name}: {error}"
+        ) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ModelError(f"{beside} is not of the format {FORMAT}; train or download the model again")
+        raise ModelError(
+            f"{beside} is not of the format {FORMAT}; train or download the model again"
+        )
     generator_config = _config(GeneratorConfig, document.get("generator"), beside)
     critic_config = _config(CriticConfig, document.get("critic"), beside)
     tensors, sha256 = read_tensors(path)

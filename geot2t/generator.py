@@ -8,7 +8,7 @@ where each date votes, with its own regression onto the target, for a share in t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from einops import rearrange, repeat
@@ -86,6 +86,10 @@ class Evidence:
     wavelengths: Tensor
     """Centre wavelengths in micrometres ``(n, b)``; NaN where unknown."""
 
+    def to(self, device: torch.device) -> Evidence:
+        """The same evidence on another device."""
+        return Evidence(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 @dataclass(frozen=True, slots=True)
 class Guess:
@@ -139,10 +143,9 @@ class Generator(nn.Module):
         self.fuse = FeedForward(c)
         self.out = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, 2 * SPLITS[0][0] ** 2))
         self.favour = nn.Parameter(torch.tensor(3.0))
-        for layer in (self.noise, self.vote[1], self.out[1]):
-            nn.init.zeros_(layer.weight)  # training starts at the prior
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        for last in (self.noise, self.vote[1], self.out[1]):
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)  # training starts at the prior
 
     def forward(self, evidence: Evidence, noise: Tensor | None = None) -> Guess:
         """Estimate the target at every pixel of the windows.
@@ -188,9 +191,11 @@ class Generator(nn.Module):
         # Frame 0 votes for the prior; a date has no vote where it was not observed.
         votable = evidence.valid.clone()
         votable[:, 0] = True
-        votes = votes.float() + F.one_hot(torch.zeros((), dtype=torch.long, device=x.device), f)[
-            :, None, None
-        ] * self.favour
+        votes = (
+            votes.float()
+            + F.one_hot(torch.zeros((), dtype=torch.long, device=x.device), f)[:, None, None]
+            * self.favour
+        )
         votes = votes.masked_fill(~rearrange(votable, "n f y x -> n 1 f y x"), -1e4).softmax(2)
         offers = rearrange(evidence.fitted, "n f b y x -> n b f y x") - evidence.prior[:, :, None]
         voted = (votes[:, :, 1:] * offers[:, :, 1:]).sum(2)

@@ -140,6 +140,4 @@ def blocks(extent: Box, height: int, width: int) -> Iterator[Box]:
     """Cut ``extent`` into blocks, row by row; those at the far edges are clipped."""
     for row in range(extent.row, extent.stop[0], height):
         for col in range(extent.col, extent.stop[1], width):
-            yield Box(
-                row, col, min(height, extent.stop[0] - row), min(width, extent.stop[1] - col)
-            )
+            yield Box(row, col, min(height, extent.stop[0] - row), min(width, extent.stop[1] - col))

@@ -108,7 +108,9 @@ class ModelEstimates:
 
     methods: tuple[str, ...] = ("network", "prior", "linear")
 
-    def __init__(self, model: Model, wavelengths: NDArray[np.floating], device: torch.device) -> None:
+    def __init__(
+        self, model: Model, wavelengths: NDArray[np.floating], device: torch.device
+    ) -> None:
         self.model, self.device = model, device
         self.factors = model.factors
         self._wavelengths = torch.as_tensor(np.asarray(wavelengths, "float32"), device=device)

@@ -7,7 +7,7 @@ laid over what was observed of it, and the network has to say what is under that
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,7 +138,7 @@ class Windows(Dataset[Sample]):
         self._frames, self._seed, self._sizes = frames, seed, sizes
         self._bands, self._dates = bands, dates
         # Long series teach most, but places with a single date are far more diverse.
-        weight = np.array([min(place.times, 12) ** 1.5 for place, _ in places])
+        weight = np.array([min(place.times, 12) ** 2.0 for place, _ in places])
         self._weight = weight / weight.sum()
 
     def __getitem__(self, index: int) -> Sample:
@@ -154,9 +154,7 @@ class Windows(Dataset[Sample]):
             "check the masks of the tiles with geot2t info"
         )
 
-    def _draw(
-        self, rng: np.random.Generator, place: Place, area: Box, size: int
-    ) -> Sample | None:
+    def _draw(self, rng: np.random.Generator, place: Place, area: Box, size: int) -> Sample | None:
         box = Box(
             area.row + int(rng.integers(max(area.height - size, 0) + 1)),
             area.col + int(rng.integers(max(area.width - size, 0) + 1)),
@@ -201,16 +199,21 @@ class Windows(Dataset[Sample]):
             truth,
             torch.from_numpy(weight).float()[None, None],
             torch.from_numpy(
-                place.wavelengths[chosen] if rng.random() < 0.8 else np.full(len(chosen), np.nan, "float32")
+                place.wavelengths[chosen]
+                if rng.random() < 0.8
+                else np.full(len(chosen), np.nan, "float32")
             ),
         )
 
-    def _others(self, rng: np.random.Generator, days: NDArray[np.float32], target: int) -> list[int]:
+    def _others(
+        self, rng: np.random.Generator, days: NDArray[np.float32], target: int
+    ) -> list[int]:
         """The target's index, then those of the dates that are shown with it, in time."""
         others = [i for i in range(len(days)) if i != target]
-        if not others or rng.random() < 0.1:
+        if not others or rng.random() < 0.05:
             return [target]
-        count = int(np.exp(rng.uniform(0, np.log(min(len(others), self._dates) + 0.999))))
+        most = min(len(others), self._dates)
+        count = min(int(np.exp(rng.uniform(0.5, np.log(most + 1.5)))), most)
         others.sort(key=lambda i: abs(float(days[i] - days[target])))
         near = others[: 2 * count] if rng.random() < 0.7 else others
         return [target, *sorted(rng.choice(near, count, replace=False).tolist())]
@@ -273,12 +276,15 @@ def batch_of(
             )
         )
 
-    def stacked(get: Callable[[Sample], Tensor]) -> Tensor:
-        return torch.cat([get(p) for p in parts]).to(device, non_blocking=True)
+    def together(tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat(list(tensors)).to(device, non_blocking=True)
 
-    names = [f.name for f in dataclasses.fields(Evidence)]
-    evidence = Evidence(**{k: stacked(lambda s, k=k: getattr(s.evidence, k)) for k in names})
-    return Sample(evidence, stacked(lambda s: s.truth), stacked(lambda s: s.weight))
+    evidence = {
+        field.name: together(getattr(part.evidence, field.name) for part in parts)
+        for field in dataclasses.fields(Evidence)
+    }
+    truth = together(part.truth for part in parts)
+    return Sample(Evidence(**evidence), truth, together(part.weight for part in parts))
 
 
 def _turn(way: int) -> Callable[[Tensor], Tensor]:
@@ -312,5 +318,3 @@ def split(places: Sequence[Place]) -> tuple[list[tuple[Place, Box]], list[tuple[
     if not check:
         raise InputError("the tiles are a single pixel high; there is nothing to hold back")
     return learn, check
-
-

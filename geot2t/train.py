@@ -7,22 +7,21 @@ What is shipped is the moving average of the weights.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -136,8 +135,7 @@ class Trainer:
                 module.train()
         self.generator.to(device)
         self.critic.to(device)
-        average = get_ema_multi_avg_fn(config.averaging)
-        self.average = AveragedModel(self.generator, multi_avg_fn=average)
+        self.average = AveragedModel(self.generator, avg_fn=_averaging(config.averaging))
         self.optimiser = torch.optim.AdamW(
             self.generator.parameters(), config.rate, betas=(0.9, 0.99), weight_decay=0.01
         )
@@ -284,17 +282,12 @@ class Trainer:
     @torch.inference_mode()
     def held_back(self) -> dict[str, Any]:
         """Error on held-back windows, and the factors that widen its scale to 90 % intervals."""
-        module: nn.Module = self.average.module
+        module = self._averaged()
         module.eval()
         errors: dict[str, list[float]] = {"network": [], "prior": []}
         widths: dict[str, list[Tensor]] = {"network": [], "prior": []}
         for sample in self._held_back:
-            evidence = type(sample.evidence)(
-                **{
-                    f.name: getattr(sample.evidence, f.name).to(self.device)
-                    for f in dataclasses.fields(sample.evidence)
-                }
-            )
+            evidence = sample.evidence.to(self.device)
             guess = module(evidence)
             truth = sample.truth.to(self.device)
             keep = (sample.weight > 0).expand_as(truth).to(self.device)
@@ -313,11 +306,14 @@ class Trainer:
             "factors": {k: float(torch.cat(v).float().quantile(0.9)) for k, v in widths.items()},
         }
 
+    def _averaged(self) -> Generator:
+        return cast("Generator", self.average.module)
+
     # -- files -------------------------------------------------------------------------------
 
     def model(self, check: dict[str, Any]) -> Model:
         """The model as it stands: averaged generator, critic, card."""
-        generator = self.average.module
+        generator = self._averaged()
         card = self.card | {"steps_done": self.step, "held_back_error": check}
         return Model(generator, self.critic, self.output.stem, "", card, check["factors"])
 
@@ -331,7 +327,9 @@ class Trainer:
         settings = asdict(self.config)
         self.step = load_state(self.output, settings, self._modules, self._optimisers)
 
-    def run(self, *, save_every: float = 120.0, check_every: int = 200, quiet: bool = False) -> None:
+    def run(
+        self, *, save_every: float = 120.0, check_every: int = 200, quiet: bool = False
+    ) -> None:
         """Train to the end, or until stopped; the model and the state are saved as it goes."""
         last_save, began, first = time.monotonic(), time.monotonic(), self.step
         mean: dict[str, float] = {}
@@ -365,6 +363,15 @@ class Trainer:
             file.write(json.dumps(row) + "\n")
 
 
+def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """A moving average that forgets the start: it begins short and grows to ``decay``."""
+
+    def update(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        return torch.lerp(average, current, max(1 - decay, 9 / (10 + int(count))))
+
+    return update
+
+
 def reconstruction(batch: Sample, guess: Guess, config: TrainConfig) -> dict[str, Tensor]:
     """Losses over hidden pixels, each window and band in units of the prior's error there.
 
@@ -380,9 +387,7 @@ def reconstruction(batch: Sample, guess: Guess, config: TrainConfig) -> dict[str
     return {
         "error": charbonnier(error, batch.weight),
         "likelihood": config.likelihood
-        * laplace_likelihood(
-            error.detach(), (guess.scale / unit).clamp(min=0.01), batch.weight
-        ),
+        * laplace_likelihood(error.detach(), (guess.scale / unit).clamp(min=0.01), batch.weight),
         "gradient": config.gradient
         * gradient_difference(guess.mean / unit, batch.truth / unit, batch.weight),
     }

@@ -149,7 +149,9 @@ def test_a_model_of_the_wrong_shape_is_named(scene: ArraySource) -> None:
     def wrong(pixels, valid, days, target):  # type: ignore[no-untyped-def]
         return Prediction(pixels[:, 0, :, :-1], pixels[:, 0], pixels[:, 0, 0])
 
-    with pytest.raises(InputError, match=r"must return shape \(1, 2, 32, 32\), got \(1, 2, 31, 32\)"):
+    with pytest.raises(
+        InputError, match=r"must return shape \(1, 2, 32, 32\), got \(1, 2, 31, 32\)"
+    ):
         Filler(scene, wrong, size=32, overlap=8).fill(EXTENT)
 
 
