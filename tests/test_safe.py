@@ -322,5 +322,7 @@ def test_blocks_that_a_sparse_file_lacks_are_known(tmp_path) -> None:
     ) as dst:
         dst.write(np.ones((2, 256, 256), "uint16"), window=((256, 512), (0, 256)))
     raster = Raster(path)
-    absent = [[raster.is_absent(row, col) for col in (0, 1)] for row in (0, 1)]
-    assert absent == [[True, True], [False, True]]
+    empty = [[raster.stores_nothing(Box(r, c, 256, 256)) for c in (0, 256)] for r in (0, 256)]
+    assert empty == [[True, True], [False, True]]
+    assert raster.stores_nothing(Box(0, 0, 256, 512))
+    assert not raster.stores_nothing(Box(255, 255, 2, 2))

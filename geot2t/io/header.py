@@ -109,6 +109,8 @@ class Header:
             latitude = t.d * self.width / 2 + t.e * self.height / 2 + t.f
             east = 111_320 * float(np.cos(np.radians(latitude)))
             sides = np.hypot(t.a * east, t.d * 111_320), np.hypot(t.b * east, t.e * 111_320)
+        elif not self.crs.is_projected:  # a local or a geocentric one
+            return None
         else:
             _, factor = self.crs.linear_units_factor
             sides = np.hypot(t.a, t.d) * factor, np.hypot(t.b, t.e) * factor

@@ -154,12 +154,8 @@ class Scene:
         header = self.header
         if self.quality or self.detector is not None or header.own_mask or header.alpha is not None:
             return None
-        rows, cols = header.block
-        stop = box.stop
-        for row in range(box.row // rows, -(-stop[0] // rows)):
-            for col in range(box.col // cols, -(-stop[1] // cols)):
-                if not self.raster.is_absent(row, col):
-                    return None
+        if not self.raster.stores_nothing(box):
+            return None
         return any(n is not None for n in header.nodata)
 
     def data(self, values: NDArray[Any]) -> NDArray[np.float32]:

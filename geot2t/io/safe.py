@@ -51,6 +51,9 @@ MAX_BLOCKS = 2**26
 _OPEN_AT_ONCE = 64
 """Files that one thread keeps open; systems allow a process 1024, at times 256."""
 
+_MOST_ASKED = 1024
+"""Blocks of one box that a file is asked for before it is read instead."""
+
 _URL = re.compile(r"^(https?|s3|gs|az|ftp)://", re.IGNORECASE)
 
 _LOCAL_ENV = {
@@ -263,14 +266,21 @@ class Raster:
             out: NDArray[np.uint8] = _POOL.get(self).read_masks(1, window=_window(box))
             return out
 
-    def is_absent(self, row: int, col: int) -> bool:
-        """Whether no byte is stored for the block ``(row, col)`` of a sparse GeoTIFF."""
+    def stores_nothing(self, box: Box) -> bool:
+        """Whether a sparse GeoTIFF stores no block in ``box``; False if it takes long to tell."""
         with gdal(self.location):
             dataset = _POOL.get(self)
-            if dataset.driver != "GTiff":
+            height, width = dataset.block_shapes[0]
+            rows = range(box.row // height, -(-box.stop[0] // height))
+            cols = range(box.col // width, -(-box.stop[1] // width))
+            if dataset.driver != "GTiff" or len(rows) * len(cols) > _MOST_ASKED:
                 return False
-            name = f"BLOCK_OFFSET_{col}_{row}"
-            return all(dataset.get_tag_item(name, "TIFF", bidx=b) is None for b in dataset.indexes)
+            return all(
+                dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is None
+                for row in rows
+                for col in cols
+                for band in dataset.indexes
+            )
 
     def close(self) -> None:
         """Close the handles of this thread; the next read opens the file again."""
