@@ -63,6 +63,10 @@ _LOCAL_ENV = {
     "GDAL_HTTP_TIMEOUT": "30",
 }
 
+_CACHE_BYTES = 384 * 2**20
+"""Decoded blocks that GDAL keeps, unless the user says otherwise in GDAL_CACHEMAX. By default it
+keeps a share of all memory that the machine has."""
+
 
 def is_url(location: str | Path) -> bool:
     """Whether a location is an address on the network rather than a file."""
@@ -78,7 +82,9 @@ def gdal(location: str | Path) -> Iterator[None]:
     RasterReadError
         In place of anything that rasterio or GDAL raises; one line with the location.
     """
-    env = dict(_LOCAL_ENV)
+    env: dict[str, str | int] = dict(_LOCAL_ENV)
+    if "GDAL_CACHEMAX" not in os.environ:
+        env["GDAL_CACHEMAX"] = _CACHE_BYTES
     if is_url(location):
         env["CPL_VSIL_CURL_ALLOWED_FILENAME"] = _vsi(str(location))
         env["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
