@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 
 from geot2t.errors import RasterReadError
 from geot2t.grid import Box
+from geot2t.io import safe
 from geot2t.io.safe import Raster, check_limits, is_url, open_raster
 
 ALL = Box(0, 0, 8, 8)
@@ -262,7 +263,8 @@ def test_damage_is_found_while_reading(tmp_path) -> None:
 
 
 def _sum_in_child(raster: Raster, queue) -> None:
-    queue.put(int(raster.read(Box(0, 0, 256, 256), 1).sum(dtype="int64")))
+    total = int(raster.read(Box(0, 0, 256, 256), 1).sum(dtype="int64"))
+    queue.put((total, len(safe._POOL._abandoned)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -276,10 +278,10 @@ def test_a_forked_process_opens_the_file_anew(tmp_path) -> None:
     children = [context.Process(target=_sum_in_child, args=(raster, queue)) for _ in range(4)]
     for child in children:
         child.start()
-    sums = [queue.get(timeout=30) for _ in children]
+    found = [queue.get(timeout=30) for _ in children]
     for child in children:
         child.join()
-    assert sums == [int(noise.sum(dtype="int64"))] * 4
+    assert found == [(int(noise.sum(dtype="int64")), 1)] * 4
 
 
 def test_threads_have_handles_of_their_own(tmp_path) -> None:

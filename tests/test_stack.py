@@ -114,7 +114,7 @@ def test_a_series_is_read_as_it_is_on_file(series) -> None:
     width=st.integers(1, 60),
 )
 def test_a_box_is_the_same_part_of_the_whole(series, row, col, height, width) -> None:
-    flag(series / "2022-06-06_mask.tif", Box(10, 10, 20, 20))
+    flag(series / "2022-06-06_SCL.tif", Box(10, 10, 20, 20), value=9, fill=4)
     box = Box(row, col, height, width)
     stack = open_stack(scene_of(series), series)
     whole, part = stack.read(WHOLE), stack.read(box)
