@@ -39,7 +39,11 @@ class Group(click.Group):
             raise click.exceptions.Exit(130) from None
 
 
-@click.group(name="geot2t", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    name="geot2t",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="geot2t")
 def main() -> None:
     """Fill the cloud gaps of satellite rasters and say how sure each filled pixel is.
@@ -107,7 +111,9 @@ device_option = click.option(
     help="Where to compute.",
 )
 
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of what is random.")
+seed_option = click.option(
+    "--seed", default=0, metavar="N", show_default=True, help="Seed of what is random."
+)
 
 scene_options = options(
     click.option(
@@ -133,6 +139,7 @@ model_options = options(
     click.option(
         "--window",
         type=click.IntRange(32),
+        metavar="PX",
         default=256,
         show_default=True,
         help="Side of the model's window, in pixels.",
@@ -140,6 +147,7 @@ model_options = options(
     click.option(
         "--overlap",
         type=click.IntRange(0),
+        metavar="PX",
         default=64,
         show_default=True,
         help="Pixels that neighbouring windows share.",
@@ -147,9 +155,10 @@ model_options = options(
     click.option(
         "--batch",
         type=click.IntRange(1),
+        metavar="N",
         default=1,
         show_default=True,
-        help="Windows computed at once.",
+        help="Windows computed at once. Above 1, the last bit of a prediction may change.",
     ),
     seed_option,
 )
@@ -208,6 +217,7 @@ def _key_values(
     "--format",
     "driver",
     type=click.Choice(["GTiff", "COG"], case_sensitive=False),
+    metavar="[GTiff|COG]",
     help="Format of the outputs. [default: that of SCENE]",
 )
 @click.option(
@@ -277,12 +287,15 @@ def inpaint(
     show_default=True,
     help="Model to start from: one that ships, or a .safetensors file.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Steps of training. [default: 4000]")
-@click.option("--batch", type=click.IntRange(1), help="Windows per step. [default: 6]")
+@click.option(
+    "--steps", type=click.IntRange(1), metavar="N", help="Steps of training. [default: 4000]"
+)
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Windows per step. [default: 6]")
 @click.option("--resume", is_flag=True, help="Go on with the run that was left beside MODEL.")
 @click.option(
     "--workers",
     type=click.IntRange(0),
+    metavar="N",
     default=0,
     show_default=True,
     help="Processes that prepare windows.",

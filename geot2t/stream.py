@@ -195,7 +195,7 @@ class Stream:
         wanted = np.broadcast_to(scene.cloud, scene.empty.shape)
         if not self.rules.keep_nodata:
             wanted = wanted | scene.empty
-        gap: Bool = wanted.any(axis=0, keepdims=False)
+        gap: Bool = np.any(wanted, axis=0)
         if self.lone and gap.any():
             gap[far_from_observed(self.scene, box, gap, self.rules.max_distance)] = False
         if not gap.any():

@@ -282,8 +282,10 @@ def test_train_hands_its_options_on(tmp_path: Path, monkeypatch) -> None:
         return output
 
     monkeypatch.setattr("geot2t.train.train", note)
-    result = run("train", "--tiles", tmp_path, "-o", "m.safetensors", "--steps", "7", "--batch", "2",
-                 "--seed", "5", "--init", "t2t-gan", "--resume", "--device", "cpu")  # fmt: skip
+    result = run(
+        "train", "--tiles", tmp_path, "-o", "m.safetensors", "--steps", "7", "--batch", "2",
+        "--seed", "5", "--init", "t2t-gan", "--resume", "--device", "cpu",
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert result.stdout == "m.safetensors\n"
     assert (given["config"].steps, given["config"].batch, given["config"].seed) == (7, 2, 5)
