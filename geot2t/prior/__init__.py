@@ -1,0 +1,312 @@
+"""The classical estimate that the network refines: the target date regressed on the others.
+
+A joint regression on all chosen dates and bands (`joint`) says what a window as a whole teaches;
+it and the best dates are then each regressed locally, with coefficients that vary smoothly over
+the window (`pyramid`), and combined by their local residuals. Where no regression has support,
+time is interpolated; where no other date was observed, space is.
+
+Axes: n windows, t dates, k chosen dates, b bands, y x pixels; v u are rows, columns of cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from geot2t.errors import InputError
+from geot2t.prior.joint import every, joint_regression
+from geot2t.prior.pyramid import CELL, distance_error, enlarge, pool, pull_push
+
+LOCAL = 6
+"""Dates with a local regression of their own."""
+
+HOLD = 0.1
+"""Weight of the surroundings in a cell's moments; a fully observed cell has 1."""
+
+FLAT = 0.002
+"""Share of a date's variance added to it, so that flat ground has slope 0."""
+
+TRUST = 4.0
+"""Weight of the joint regression over that of a date with the same residual."""
+
+FEW = 32
+"""Co-observed pixels of the sample under which no regression on a date is tried."""
+
+HONEST = 1.0
+"""Errors in gaps over errors where regressions were learnt; from the training series."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What simple statistics say of the target date; float32 unless said otherwise."""
+
+    mean: Tensor
+    """Estimate at every pixel, observed or not, ``(n, b, y, x)``, units of the input."""
+
+    scale: Tensor
+    """Expected absolute error of ``mean`` at an unobserved pixel, above 0, same shape."""
+
+    chosen: Tensor
+    """Best dates, best first, as indices into time, int64 ``(n, k)``; -1 where there is none."""
+
+    per_date: Tensor
+    """Local regression on each of them where it was observed, else ``mean``, ``(n, k, b, y, x)``.
+    Where nothing of the target was observed with it: the date as it is."""
+
+    per_date_scale: Tensor
+    """Expected absolute error of ``per_date``, above 0, ``(n, k, b, y, x)``."""
+
+    per_date_valid: Tensor
+    """Where the chosen date was observed, bool ``(n, k, y, x)``."""
+
+    days: Tensor
+    """Days to the nearest date that ``mean`` has used there, ``(n, y, x)``; infinite where it
+    has used none."""
+
+
+def estimate_prior(
+    pixels: Tensor, valid: Tensor, days: Tensor, target: int, *, dates: int = 12
+) -> Prior:
+    """Estimate the target date from the other dates and from what was observed around.
+
+    Each window is independent of the others in its batch; on a CPU it gives the same bits
+    whatever it is batched with.
+
+    Parameters
+    ----------
+    pixels : Tensor
+        float32 ``(n, t, b, y, x)``; what is not valid is not looked at.
+    valid : Tensor
+        bool ``(n, t, y, x)``, True where the ground was observed.
+    days : Tensor
+        float32 ``(t,)``, in any order; NaN counts as the day of the target.
+    target : int
+        Index in time of the date to estimate.
+    dates : int
+        Other dates to use at most: those which tell most about the target are chosen.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not go together.
+    """
+    if pixels.ndim != 5 or valid.shape != pixels.shape[:2] + pixels.shape[3:]:
+        raise InputError(
+            "pixels must be (n, t, b, y, x) and valid (n, t, y, x), got "
+            f"{tuple(pixels.shape)} and {tuple(valid.shape)}"
+        )
+    if days.shape != pixels.shape[1:2] or not 0 <= target < len(days):
+        raise InputError(
+            f"{pixels.shape[1]} dates need as many days and a target among them, got days "
+            f"{tuple(days.shape)} and target {target}"
+        )
+    apart = torch.nan_to_num((days.to(pixels.device) - days[target]).float())
+    with torch.no_grad():
+        if pixels.device.type != "cpu":
+            return _estimate(pixels, valid, apart, target, dates)
+        # One by one: what a window gives must not depend on how kernels split a batch.
+        each = [
+            vars(_estimate(p[None], v[None], apart, target, dates))
+            for p, v in zip(pixels, valid, strict=True)
+        ]
+        return Prior(**{name: torch.cat([one[name] for one in each]) for name in each[0]})
+
+
+def _estimate(pixels: Tensor, valid: Tensor, apart: Tensor, target: int, dates: int) -> Prior:
+    height, width = pixels.shape[-2:]
+    if height % CELL or width % CELL:
+        edge = (0, -width % CELL, 0, -height % CELL)
+        pixels, valid = F.pad(pixels, edge), F.pad(valid, edge)
+    seen = valid.unsqueeze(2).float()
+    pixels = torch.where(valid.unsqueeze(2), pixels, 0)
+    centre, spread = _normalisation(pixels, seen)  # (n, 1, b, 1, 1)
+    z = (pixels - centre) * (seen / spread)
+    others = [i for i in range(z.shape[1]) if i != target]
+    own, own_seen = z[:, target], seen[:, target]  # (n, b, y, x), (n, 1, y, x)
+
+    best, fits = _choose(own, own_seen, z[:, others], seen[:, others], apart[others], dates)
+    index = torch.tensor(others, dtype=torch.long, device=z.device)[best]  # (n, k)
+    images, images_seen = _take(z, index), _take(seen, index)
+    fit_seen = images_seen * fits[:, :, None, None, None]
+
+    known = fit_seen.amax(1) if others else torch.zeros_like(own_seen)  # (n, 1, y, x)
+    if bool((known > 0).all()):
+        mean, scale = torch.zeros_like(own), torch.zeros_like(own)
+    else:
+        mean, scale = _without_regression(z, seen, own, own_seen, apart, target)
+    local_mean, local_scale = images[:, :LOCAL], torch.ones_like(images[:, :LOCAL])
+    far = apart.abs()[index][:, :, None, None]
+    used = torch.where(seen[:, others, 0] > 0, apart.abs()[others][None, :, None, None], torch.inf)
+    near = used.amin(1) if others else torch.full_like(mean[:, 0], torch.inf)
+    if others:
+        joint, error = joint_regression(
+            own.flatten(2), own_seen.flatten(2), images.flatten(3), fit_seen.flatten(3)
+        )
+        joint, error = joint.reshape(own.shape), error.reshape(own.shape)
+        trained = own_seen * known
+        fitted, residual, weight = _local(
+            own, trained, joint * known, known, images[:, :LOCAL], fit_seen[:, :LOCAL]
+        )
+        combined = (weight * fitted).sum(1) / weight.sum(1).clamp(min=1e-12)
+        missed = pull_push(pool((own - combined) * trained), pool(trained), HOLD)
+        mean = torch.where(
+            known > 0, combined + enlarge(missed, (own.shape[-2], own.shape[-1])), mean
+        )
+        scale = torch.where(known > 0, _expected_error(own - joint, error, trained), scale)
+        has_fit = fits[:, :LOCAL, None, None, None]
+        local_mean = torch.where(has_fit, fitted[:, 1:], local_mean)
+        local_scale = torch.where(has_fit, residual[:, 1:].sqrt(), local_scale)
+        fit_near = torch.where(fit_seen[:, :, 0] > 0, far, torch.inf).amin(1)
+        near = torch.where(known[:, 0] > 0, fit_near, near)
+
+    there = images_seen[:, :LOCAL] > 0
+    local_mean = torch.where(there, local_mean, mean.unsqueeze(1))
+    exists = there.any(-1).any(-1)[:, :, 0]
+    crop = (..., slice(height), slice(width))
+    return Prior(
+        mean=(mean * spread[:, 0] + centre[:, 0])[crop],
+        scale=((scale.clamp(min=0) + 1e-3) * spread[:, 0])[crop],
+        chosen=torch.where(exists, index[:, :LOCAL], -1),
+        per_date=(local_mean * spread + centre)[crop],
+        per_date_scale=((local_scale + 1e-3) * spread)[crop],
+        per_date_valid=there[:, :, 0][crop],
+        days=near[crop],
+    )
+
+
+def _take(values: Tensor, index: Tensor) -> Tensor:
+    """Dates ``index (n, k)`` of ``values (n, t, ...)``."""
+    return values[torch.arange(len(index), device=index.device)[:, None], index]
+
+
+def _normalisation(pixels: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of what was observed, for each window and band, ``(n, 1, b, 1, 1)``."""
+    step = every(pixels.shape[-1] * pixels.shape[-2])
+    some, weight = pixels.flatten(3)[..., ::step], seen.flatten(3)[..., ::step]
+    count = weight.sum((1, 3), keepdim=True).clamp(min=1)
+    centre = some.sum((1, 3), keepdim=True) / count
+    variance = ((some - centre) * weight).square().sum((1, 3), keepdim=True) / count
+    return centre.unsqueeze(-1), (variance.sqrt() + 1e-6 * centre.abs() + 1e-12).unsqueeze(-1)
+
+
+def _choose(
+    own: Tensor, own_seen: Tensor, images: Tensor, seen: Tensor, apart: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """The dates that explain most of the target for the share of the gap they cover, best first.
+
+    Dates never observed together with the target come after all others, the nearest first.
+
+    Returns
+    -------
+    tuple of Tensor
+        Indices ``(n, k)``, and whether a regression on the date can be learnt.
+    """
+    step = every(own.shape[-1] * own.shape[-2])
+    y, y_seen = (v.unsqueeze(1).flatten(3)[..., ::step] for v in (own, own_seen))
+    x, x_seen = (v.flatten(3)[..., ::step] for v in (images, seen))
+    both = x_seen * y_seen
+    n = both.sum(-1).clamp(min=1)
+    mx, my = (x * y_seen).sum(-1) / n, (y * x_seen).sum(-1) / n
+    xx, yy, xy = (((p * q) * both).sum(-1) / n for p, q in ((x, x), (y, y), (x, y)))
+    covariance, variances = xy - mx * my, (xx - mx * mx) * (yy - my * my)
+    unexplained = (1 - covariance.square() / (variances + 1e-6)).clamp(min=0.01)
+    gap = 1 - y_seen
+    cover = (gap * x_seen).sum((2, 3)) / gap.sum((2, 3)).clamp(min=1)
+    cost = unexplained.sqrt().mean(2) / (cover + 0.01)
+    fits = (both.sum((2, 3)) >= FEW) & (own_seen.sum((1, 2, 3)) > 0).unsqueeze(1)
+    seen_at_all = seen.sum((2, 3, 4)) > 0
+    cost = torch.where(fits, cost, 1e6 + apart.abs()) + torch.where(seen_at_all, 0.0, 1e12)
+    best = cost.argsort(dim=1, stable=True)[:, :count]
+    return best, fits.gather(1, best)
+
+
+def _local(
+    own: Tensor, own_seen: Tensor, joint: Tensor, known: Tensor, images: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Local regressions on the joint estimate, then on each date.
+
+    Returns
+    -------
+    tuple of Tensor
+        Fitted values, residual variance, and weights for combining, each ``(n, 1+k, b, y, x)``.
+    """
+    x = torch.cat([joint.unsqueeze(1), images], 1)
+    x_seen = torch.cat([known.unsqueeze(1), seen], 1)
+    y, y_seen = own.unsqueeze(1), own_seen.unsqueeze(1)
+    xo, yo = x * y_seen, y * x_seen
+    moments = torch.stack([pool(m) for m in (xo, yo, xo * x, xo * y, yo * y)], 3)
+    support = pool(y_seen * x_seen).unsqueeze(3)
+    mx, my, xx, xy, yy = pull_push(moments, support, HOLD).unbind(3)  # (n, 1+k, b, v, u)
+    var_x, var_y = (xx - mx * mx).clamp(min=0), (yy - my * my).clamp(min=0)
+    covariance = xy - mx * my
+    floor = FLAT * var_x.mean((-1, -2), keepdim=True) + 1e-6
+    slope = (covariance / (var_x + floor)).clamp(-4, 4)
+    residual = (var_y - 2 * slope * covariance + slope * slope * var_x).clamp(min=1e-6)
+
+    size = (own.shape[-2], own.shape[-1])
+    fitted = enlarge(slope, size) * x + enlarge(my - slope * mx, size)
+    residual = enlarge(residual, size)
+    weight = (residual + 1e-4) ** -1.5 * x_seen
+    weight[:, 0] *= TRUST
+    return fitted, residual, weight
+
+
+def _expected_error(off: Tensor, error: Tensor, trained: Tensor) -> Tensor:
+    """Expected absolute error ``(n, b, y, x)`` in gaps, of a joint estimate that is ``off``.
+
+    What the joint regression says of its ``error`` is scaled to the errors seen around, and
+    grows with the distance to observed pixels as much as errors differ over that distance.
+    """
+    size = (off.shape[-2], off.shape[-1])
+    weight = pool(trained)
+    usual = (off.abs() * trained).sum((2, 3), keepdim=True)
+    usual = usual / trained.sum((2, 3), keepdim=True).clamp(min=1)
+    said = torch.maximum(error, 0.3 * usual)
+    around = pull_push(pool(off.abs() * trained), weight, 1.0)
+    expected = pull_push(pool(said * trained), weight, 1.0)
+    ratio = (around / (expected + 1e-6)).clamp(0.3, 3)
+    drift = distance_error(pool(off * trained), weight, HOLD)
+    total = (enlarge(ratio, size) * said).square() + enlarge(drift, size)
+    return HONEST * total.sqrt()
+
+
+def _without_regression(
+    z: Tensor, seen: Tensor, own: Tensor, own_seen: Tensor, apart: Tensor, target: int
+) -> tuple[Tensor, Tensor]:
+    """Linear interpolation in time, else in space; and its expected error, ``(n, b, y, x)``."""
+    size = (own.shape[-2], own.shape[-1])
+    count = own_seen.sum((2, 3), keepdim=True)
+    around = enlarge(pull_push(pool(own * own_seen), pool(own_seen), HOLD), size)
+    drift = distance_error(pool(own * own_seen), pool(own_seen), HOLD)
+    fine = ((own - around).square() * own_seen).sum((2, 3), keepdim=True) / count.clamp(min=1)
+    scale = torch.where(count > 0, 0.8 * (enlarge(drift, size) + fine).sqrt(), 3.0)
+
+    before, before_days = _nearest(z, seen, apart, target, apart <= 0)
+    after, after_days = _nearest(z, seen, apart, target, apart > 0)
+    has = torch.minimum(before_days, after_days).isfinite()
+    both = before_days.isfinite() & after_days.isfinite()
+    share = before_days / (before_days + after_days).clamp(min=1e-6)
+    share = torch.where(both, share, before_days.isinf().float())
+    between = before + share * (after - before)
+    off = ((own - between).abs() * own_seen * has).sum((2, 3), keepdim=True)
+    shared = (own_seen * has).sum((2, 3), keepdim=True)
+    change = ((after - before).abs() * both).sum((2, 3), keepdim=True)
+    change = change / both.sum((2, 3), keepdim=True).clamp(min=1)
+    known_change = torch.where(change > 0, 0.7 * change, 1.0)
+    error = torch.where(shared >= FEW, off / shared.clamp(min=1), known_change)
+    return torch.where(has, between, around), torch.where(has, error, scale)
+
+
+def _nearest(
+    z: Tensor, seen: Tensor, apart: Tensor, target: int, side: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Nearest observed date of one side ``(n, b, y, x)``, and how far it is ``(n, 1, y, x)``."""
+    away = torch.where(side, apart.abs(), torch.inf)
+    away[target] = torch.inf
+    far = torch.where(seen[:, :, 0] > 0, away[None, :, None, None], torch.inf)
+    days, which = far.min(1, keepdim=True)  # (n, 1, y, x)
+    index = which.unsqueeze(2).expand(-1, -1, z.shape[2], -1, -1)
+    return z.gather(1, index)[:, 0], days

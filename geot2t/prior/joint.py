@@ -1,0 +1,184 @@
+"""One regression of the target on all chosen dates and bands together, for a whole window.
+
+Linear terms and random cosine features (Rahimi and Recht 2007, "Random features for large-scale
+kernel machines") of all bands of all dates go into one ridge, learnt on a sample of the observed
+pixels. A second one, on the same features, learns how large the error of the first is. Where a
+date was not observed it is first filled by a regression on the dates that were seen more.
+
+Axes: n windows, k dates, b bands, f features, p pixels (y x), s sampled pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SAMPLE = 10240
+"""Pixels to learn from, about."""
+
+COSINES = 128
+DIRECTIONS = 12
+"""Principal components of the features that the cosines see."""
+
+FREQUENCY = 0.15
+RIDGE, LINEAR, CURVED = 3e-4, 3.0, 30.0
+"""Penalties: for every term; then over the number of observed pixels, by kind of term."""
+
+COMPLETE = 6
+"""Dates at most that a date's own gaps are filled from."""
+
+REWEIGHT = 2
+"""Times that the pixels learnt from are weighted anew, by how far they are off."""
+
+CHUNK = 8192
+"""Pixels at a time, to stay in a processor's cache."""
+
+
+def every(pixels: int) -> int:
+    """Step between sampled pixels; odd, so that no column of a window is left out."""
+    return pixels // SAMPLE // 2 * 2 + 1
+
+
+def joint_regression(
+    target: Tensor, observed: Tensor, dates: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Estimate of the target and its expected absolute error, where any date was seen.
+
+    Parameters
+    ----------
+    target : Tensor
+        Normalised, ``(n, b, p)``; 0 where not observed.
+    observed : Tensor
+        1 where the target was observed, else 0, ``(n, 1, p)``.
+    dates, seen : Tensor
+        The other dates ``(n, k, b, p)``, 0 where not ``seen (n, k, 1, p)``.
+
+    Returns
+    -------
+    tuple of Tensor
+        Both ``(n, b, p)``; the error is not yet calibrated and may be 0 or less.
+    """
+    step = every(dates.shape[-1])
+    features = _complete(dates, seen, step).flatten(1, 2)  # (n, f, p)
+    weight = (observed * seen.amax(1))[..., ::step]  # (n, 1, s)
+    count = weight.sum(-1, keepdim=True).clamp(min=1)
+    y = target[..., ::step]
+
+    x, centre = _centred(features[..., ::step], weight, count)
+    spread = (x.square().sum(-1, keepdim=True) / count).sqrt() + 1e-4
+    x = x / spread
+    turn, phase = _turned(x @ x.transpose(1, 2) / count)
+    bent, bent_mean = _centred(torch.cos(torch.baddbmm(phase, turn, x)), weight, count)
+    a = torch.cat([x, bent, weight], 1)  # the last makes up for centres that move below
+    penalty = torch.cat([LINEAR / count.expand_as(spread), CURVED / count.expand_as(bent_mean)], 1)
+    penalty = F.pad(penalty[..., 0] + RIDGE, (0, 1), value=1e-6).double()
+    y_mean = (y * weight).sum(-1, keepdim=True) / count
+    y = (y - y_mean) * weight
+
+    trust = weight
+    for _ in range(REWEIGHT):  # clouds and haze that nobody marked must not teach
+        some = trust[..., ::3].sqrt()
+        theta = _ridge(a[..., ::3] * some, y[..., ::3] * some, penalty, count / 3)
+        off = (theta @ a - y).abs()
+        usual = torch.where(weight > 0, off, torch.nan).nanmedian(-1, keepdim=True).values
+        ratio = off / (3 * torch.nan_to_num(usual) + 1e-4)
+        trust = weight / (1 + ratio.square().mean(1, keepdim=True))
+    inverse, freedom = _inverse(a * trust.sqrt(), penalty, count)
+    theta = _solve(inverse, a, y * trust, count)
+    off = (theta @ a - y).abs() * count / (count - freedom).clamp(min=0.1 * count)
+    theta = torch.cat([theta, _solve(inverse, a, off * trust, count)], 1)  # (n, 2b, f + c + 1)
+
+    # The normalisation of the features goes into the coefficients: one pass over all pixels.
+    f = x.shape[1]
+    turn = turn / spread.transpose(1, 2)
+    phase = phase - turn @ centre
+    linear, curved = theta[..., :f] / spread.transpose(1, 2), theta[..., f:-1]
+    level = F.pad(y_mean, (0, 0, 0, y_mean.shape[1])) + theta[..., -1:]
+    level = level - linear @ centre - curved @ bent_mean
+    parts = [
+        torch.baddbmm(
+            torch.baddbmm(level, linear, part),
+            curved,
+            torch.baddbmm(phase, turn, part).cos_(),
+        )
+        for part in features.split(CHUNK, -1)
+    ]
+    estimate, error = torch.cat(parts, -1).chunk(2, 1)
+    # A cloud that nobody marked must not be extrapolated to: stay near what was ever seen.
+    bands = dates[..., ::step]
+    low = torch.minimum(bands.amin((1, 3)), y.amin(2)).unsqueeze(2) - 0.5
+    high = torch.maximum(bands.amax((1, 3)), y.amax(2)).unsqueeze(2) + 0.5
+    return estimate.clamp(low, high), error
+
+
+def _centred(values: Tensor, weight: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    mean = (values * weight).sum(-1, keepdim=True) / count
+    return (values - mean) * weight, mean
+
+
+def _ridge(a: Tensor, y: Tensor, penalty: Tensor, count: Tensor) -> Tensor:
+    """Coefficients ``(n, b, f)`` of ``y (n, b, s)`` on ``a (n, f, s)``, penalised ``(n, f)``."""
+    return _solve(_inverse(a, penalty, count)[0], a, y, count)
+
+
+def _inverse(a: Tensor, penalty: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverse of the penalised covariance, ``(n, f, f)``, and its effective parameters."""
+    gram = (a @ a.transpose(1, 2) / count).double() + torch.diag_embed(penalty)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    unused = (inverse.diagonal(dim1=1, dim2=2) * penalty).sum(1)
+    return inverse, (penalty.shape[1] - unused).float()[:, None, None]
+
+
+def _solve(inverse: Tensor, a: Tensor, y: Tensor, count: Tensor) -> Tensor:
+    return (inverse @ (a @ y.transpose(1, 2) / count).double()).float().transpose(1, 2)
+
+
+def _turned(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Frequencies ``(n, c, f)`` and phases ``(n, c, 1)`` of the cosines.
+
+    Strong components turn them more, but less than in proportion to their spread: the fourth
+    root of the variance keeps fine distinctions between kinds of ground.
+    """
+    values, vectors = torch.linalg.eigh(covariance.double())
+    r = min(DIRECTIONS, covariance.shape[-1])
+    scaled = vectors[..., -r:] * values[:, None, -r:].clamp(min=1e-4).pow(-0.25)
+    turn, phase = _waves(r, covariance.device)
+    return turn @ scaled.transpose(1, 2).float(), phase.expand(len(values), -1, -1)
+
+
+@cache
+def _waves(directions: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    turn = torch.randn(COSINES, directions, generator=generator) * FREQUENCY
+    phase = torch.rand(COSINES, 1, generator=generator) * 2 * math.pi
+    return (turn * math.sqrt(10 / directions)).to(device), phase.to(device)
+
+
+def _complete(dates: Tensor, seen: Tensor, step: int) -> Tensor:
+    """The dates, most seen first, with what is not seen estimated from those before."""
+    order = seen.sum((2, 3)).argsort(dim=1, descending=True, stable=True)
+    each = torch.arange(len(dates), device=dates.device)[:, None]
+    mean = dates.sum(1) / seen.sum(1).clamp(min=1)  # (n, b, p)
+    out, there = dates[each, order], seen[each, order]
+    for i in range(dates.shape[1]):
+        values, here = out[:, i], there[:, i]  # (n, b, p), (n, 1, p)
+        if bool((here > 0).all()):
+            continue
+        source = out[:, : min(i, COMPLETE)].flatten(1, 2)
+        weight = here[..., ::step]
+        count = weight.sum(-1, keepdim=True).clamp(min=1)
+        x = torch.cat([source[..., ::step], mean[..., ::step]], 1)
+        x, x_mean = _centred(x, weight, count)
+        y, y_mean = _centred(values[..., ::step], weight, count)
+        penalty = (1e-2 + 3 / count).expand(-1, x.shape[1], -1)[..., 0].double()
+        theta = _ridge(x, y, penalty, count)
+        f = source.shape[1]
+        guess = torch.baddbmm(y_mean - theta @ x_mean, theta[..., f:], mean)
+        if f:
+            guess = torch.baddbmm(guess, theta[..., :f], source)
+        out[:, i] = torch.where(here > 0, values, guess)
+    return out
