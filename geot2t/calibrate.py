@@ -113,7 +113,7 @@ def self_check(
     size: int = 256,
     overlap: int = 64,
     seed: int = 0,
-    cases: int = 12,
+    cases: int | None = None,
     shapes: Shapes | None = None,
 ) -> SelfCheck:
     """Measure all methods of ``estimates`` on hidden observed pixels of the target date.
@@ -131,9 +131,10 @@ def self_check(
         Model window and the part that neighbours share, in pixels.
     seed : int
         Of the choice of windows and shapes.
-    cases : int
-        Windows to predict at most. Every second one calibrates the intervals whose coverage
-        is measured on the others, and the other way round.
+    cases : int, optional
+        Windows to predict; by default a twentieth of those of the scene, from 8 to 24. Every
+        second one calibrates the intervals whose coverage is measured on the others, and the
+        other way round.
     shapes : callable, optional
         ``shapes(rng, height, width)`` gives a cloud, True where hidden, for scenes that have
         no usable gap of their own. By default from the library of real clouds.
@@ -218,11 +219,13 @@ def _make_cases(
     rng: np.random.Generator,
     size: int,
     overlap: int,
-    cases: int,
+    cases: int | None,
 ) -> list[_Case]:
     """Windows with observed pixels hidden under gap shapes that come from elsewhere."""
     extent = source.extent
     windows = list(lattice(extent, extent, size=size, overlap=overlap))
+    if cases is None:
+        cases = min(max(len(windows) // 20, 8), 24)
     if len(windows) > _SCANNED:
         windows = [windows[i] for i in sorted(rng.choice(len(windows), _SCANNED, replace=False))]
     inside = slice(0, min(size, extent.height)), slice(0, min(size, extent.width))

@@ -127,7 +127,7 @@ def test_scenes_of_any_size_can_be_checked(height: int) -> None:
 def test_a_clear_scene_is_checked_under_shapes_of_the_library() -> None:
     scene = Scene()
     scene.valid[:] = True
-    assert check(scene, "copy").cases == 12
+    assert check(scene, "copy", cases=12).cases == 12
 
 
 def test_the_check_is_the_same_every_time_and_changes_with_the_seed() -> None:

@@ -240,7 +240,7 @@ def test_a_scene_without_gaps_is_copied_and_no_model_is_loaded(place, monkeypatc
 def test_windows_without_a_gap_do_not_reach_the_model(place) -> None:
     model = Copy()
     fill(place(hidden=disc(20, 20, 8)), model=model, max_distance=20)
-    in_self_check = 12
+    in_self_check = 8
     assert model.windows == in_self_check + 1
 
 
@@ -340,7 +340,7 @@ def test_a_failure_on_the_way_leaves_nothing_behind(place, stage: str, monkeypat
 
         class Failing(Copy):
             def __call__(self, *arguments: Any) -> dict[str, Prediction]:
-                if self.windows > 14:
+                if self.windows > 10:
                     raise (KeyboardInterrupt if stage == "interrupt" else MemoryError)
                 return super().__call__(*arguments)
 
