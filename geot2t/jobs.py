@@ -106,6 +106,7 @@ class Lazy:
             self.check = self_check(
                 self._stack, estimates, size=self._size, overlap=self._overlap, seed=self._seed
             )
+            log.info("self-check: %s", self.check.reason or f"methods {self.check.methods}")
             self._predict = chosen(estimates, self.check)
         return self._predict(pixels, valid, days, target)
 
@@ -128,7 +129,7 @@ def inpaint(
     scene: str | Path,
     out: str | Path | None = None,
     *,
-    series: str | Path | Sequence[str | Path] = (),
+    series: str | Path | Sequence[str | Path] | None = None,
     cloud_mask: str | Path | None = None,
     clouds: str = "auto",
     date: date | None = None,
@@ -212,7 +213,7 @@ def inpaint(
         "keep_nodata": keep_nodata, "window": window, "overlap": overlap, "batch": batch,
         "seed": seed,
     }  # fmt: skip
-    scene, many = Path(scene), [series] if isinstance(series, str | Path) else list(series)
+    scene, many = Path(scene), [series] if isinstance(series, str | Path) else list(series or ())
     with ExitStack() as opened:
         stack = opened.enter_context(
             open_stack(scene, many, cloud_mask=cloud_mask, clouds=clouds, date=date)
