@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geot2t.errors import InputError
-from geot2t.prior import Prior, estimate_prior
+from geot2t.prior import Prior, _estimate, estimate_prior
 from geot2t.prior.pyramid import distance_error, enlarge, pool, pull_push
 
 
@@ -106,6 +106,25 @@ def test_windows_of_a_batch_do_not_touch_each_other():
         one = estimate_prior(pixels[i : i + 1], valid[i : i + 1], DAYS, 0)
         same(one, Prior(*(getattr(together, f.name)[i : i + 1] for f in fields(Prior))))
     same(together, estimate_prior(pixels, valid, DAYS, 0))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_windows_computed_together_agree_with_windows_alone(device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    pixels = torch.cat([season(seed, side=48) for seed in range(3)])
+    valid = torch.from_numpy(np.random.default_rng(0).random((3, 5, 48, 48)) > 0.4)
+    valid[1, 2:] = False
+    valid[2, 0] = False
+    moved = (v.to(device) for v in (pixels, valid, DAYS))
+    together = _estimate(*moved, 0, 12)  # as on a GPU
+    alone = estimate_prior(pixels, valid, DAYS, 0)
+    for name in ("mean", "scale", "per_date"):
+        torch.testing.assert_close(
+            getattr(together, name).cpu(), getattr(alone, name), rtol=1e-2, atol=1e-2
+        )
+    for name in ("chosen", "days", "per_date_valid"):
+        assert torch.equal(getattr(together, name).cpu(), getattr(alone, name))
 
 
 @pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])

@@ -20,7 +20,7 @@ from geot2t.errors import InputError
 from geot2t.prior.joint import every, joint_regression
 from geot2t.prior.pyramid import CELL, distance_error, enlarge, pool, pull_push
 
-LOCAL = 6
+LOCAL = 4
 """Dates with a local regression of their own."""
 
 HOLD = 0.1
@@ -249,7 +249,8 @@ def _local(
     size = (own.shape[-2], own.shape[-1])
     fitted = enlarge(slope, size) * x + enlarge(my - slope * mx, size)
     residual = enlarge(residual, size)
-    weight = (residual + 1e-4) ** -1.5 * x_seen
+    inverse = (residual + 1e-4).rsqrt()
+    weight = inverse * inverse * inverse * x_seen
     weight[:, 0] *= TRUST
     return fitted, residual, weight
 
