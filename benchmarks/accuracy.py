@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,9 @@ def write_date(cube: Cube, i: int, folder: Path, cloud: Bool | None = None) -> P
 
 def prior(pixels: Any, valid: Any, days: Any, target: int) -> Prediction:
     """The prior alone, as a `Predict`."""
-    out = estimate_prior(*map(torch.from_numpy, (pixels, valid, days)), target)
+    out = estimate_prior(
+        torch.from_numpy(pixels), torch.from_numpy(valid), torch.from_numpy(days), target
+    )
     return Prediction(out.mean.numpy(), out.scale.numpy(), out.days.numpy())
 
 
@@ -213,22 +215,14 @@ def table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> str:
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the cases; a ratio of means is not a mean of ratios, so both are given."""
     names = list(rows[0]["mae"])
-
-    def mean(value: Callable[[dict[str, Any]], float]) -> float:
-        return float(np.mean([value(row) for row in rows]))
-
+    mae = {n: np.array([row["mae"][n] for row in rows]) for n in names}
     pairs = [(n, "linear") for n in names if n != "linear"]
     pairs += [("network", "prior")] * ("network" in names)
     return {
-        "mae": {n: mean(lambda r, n=n: r["mae"][n]) for n in names},
-        "honesty": {n: mean(lambda r, n=n: r["honesty"][n]) for n in names},
-        "ratio": {
-            f"{a} / {b}": mean(lambda r, a=a, b=b: r["mae"][a] / r["mae"][b]) for a, b in pairs
-        },
-        "ratio_of_means": {
-            f"{a} / {b}": mean(lambda r, a=a: r["mae"][a]) / mean(lambda r, b=b: r["mae"][b])
-            for a, b in pairs
-        },
+        "mae": {n: float(mae[n].mean()) for n in names},
+        "honesty": {n: float(np.mean([row["honesty"][n] for row in rows])) for n in names},
+        "ratio": {f"{a} / {b}": float((mae[a] / mae[b]).mean()) for a, b in pairs},
+        "ratio_of_means": {f"{a} / {b}": float(mae[a].mean() / mae[b].mean()) for a, b in pairs},
     }
 
 

@@ -27,7 +27,7 @@ from geot2t.io import Stack, open_stack, scenes_in
 from geot2t.model import evidence_of
 from geot2t.prior import estimate_prior
 
-SIZES = (64, 96, 64, 128)
+SIZES = (64, 128, 96, 128)
 """Window sides, in pixels, in the order in which samples take them."""
 
 _CACHE = 192 << 20
@@ -184,7 +184,9 @@ class Windows(Dataset[Sample]):
         if weight.sum() < 64:
             return None
         keep = self._others(rng, block.days, target)
-        chosen = rng.permutation(len(place.wavelengths))[: rng.integers(1, self._bands + 1)]
+        most = min(len(place.wavelengths), self._bands)
+        count = most if rng.random() < 0.6 else int(rng.integers(1, most + 1))
+        chosen = rng.permutation(len(place.wavelengths))[:count]
         pixels = block.pixels[keep][:, chosen]
         level = pixels[0][:, weight]  # (b, hidden)
         if (np.ptp(level, 1) <= 1e-3 * np.abs(level).mean(1)).any():  # flat: nothing to learn
@@ -213,7 +215,9 @@ class Windows(Dataset[Sample]):
         if not others or rng.random() < 0.05:
             return [target]
         most = min(len(others), self._dates)
-        count = min(int(np.exp(rng.uniform(0.5, np.log(most + 1.5)))), most)
+        # A user's series is mostly long; what a few dates give must be learnt as well.
+        short = rng.random() < 0.4
+        count = min(int(np.exp(rng.uniform(0.5, np.log(most + 1.5)))), most) if short else most
         others.sort(key=lambda i: abs(float(days[i] - days[target])))
         near = others[: 2 * count] if rng.random() < 0.7 else others
         return [target, *sorted(rng.choice(near, count, replace=False).tolist())]

@@ -25,6 +25,7 @@ LAYERS = [
     {"tiles", "resume", "train", "xr", "jobs", "evaluate"},
     {"report", "about", "demo"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR = {name: i for i, row in enumerate(LAYERS) for name in row}
 
