@@ -29,6 +29,7 @@ from rasterio.transform import Affine
 from scipy import ndimage
 
 from geot2t.baselines import METHODS
+from geot2t.calibrate import chosen, self_check
 from geot2t.checkpoint import load_model
 from geot2t.clouds import CloudShapes
 from geot2t.errors import Geot2tError
@@ -148,7 +149,7 @@ def prior(pixels: Any, valid: Any, days: Any, target: int) -> Prediction:
 
 
 def methods_for(stack: Stack, model: str | None) -> dict[str, Predict]:
-    """Every method by name, the network last if there is one."""
+    """Every method by name; with a model also what `geot2t inpaint` makes of them for the scene."""
     methods: dict[str, Predict] = {**METHODS, "prior": prior}
     if model == "none":
         return methods
@@ -164,7 +165,8 @@ def methods_for(stack: Stack, model: str | None) -> dict[str, Predict]:
     def network(pixels: Any, valid: Any, days: Any, target: int) -> Prediction:
         return estimates(pixels, valid, days, target, ["network"])["network"]
 
-    return {**methods, "network": network}
+    check = self_check(stack, estimates)
+    return {**methods, "network": network, "geot2t": chosen(estimates, check)}
 
 
 def run_case(cube: Cube, case: Case, folder: Path, series: list[Path], args: Any) -> dict[str, Any]:
@@ -197,8 +199,8 @@ def run_case(cube: Cube, case: Case, folder: Path, series: list[Path], args: Any
 def table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> str:
     """The results in Markdown."""
     names = list(rows[0]["mae"])
-    learnt = [n for n in names if n in ("prior", "network")]
-    ratios = [f"{n} / linear" for n in learnt] + ["network / prior"] * ("network" in names)
+    learnt = [n for n in names if n in ("prior", "network", "geot2t")]
+    ratios = [f"{n} / linear" for n in learnt] + [f"{n} / prior" for n in learnt[1:]]
     head = ["case", "date", "clouds of", "gap", *names, *ratios]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for i, row in enumerate(rows, 1):
@@ -217,7 +219,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     names = list(rows[0]["mae"])
     mae = {n: np.array([row["mae"][n] for row in rows]) for n in names}
     pairs = [(n, "linear") for n in names if n != "linear"]
-    pairs += [("network", "prior")] * ("network" in names)
+    pairs += [(n, "prior") for n in ("network", "geot2t") if n in names]
     return {
         "mae": {n: float(mae[n].mean()) for n in names},
         "honesty": {n: float(np.mean([row["honesty"][n] for row in rows])) for n in names},

@@ -36,7 +36,6 @@ _LONE = len(NEAR) + 1
 _SCANNED = 48
 _SAMPLES = 8192
 _FEW_SAMPLES, _FEW_CASES = 500, 3
-_TIE = 0.01
 
 Bool = NDArray[np.bool_]
 Shapes = Callable[[np.random.Generator, int, int], Bool]
@@ -335,8 +334,7 @@ def _winners(
     winners = []
     for band in range(bands):
         mae = {row.method: row.mae for row in rows if row.band == band}
-        best = min(methods, key=mae.__getitem__)
-        winners.append(best if mae[best] < (1 - _TIE) * mae[first] else first)
+        winners.append(min(methods, key=mae.__getitem__))
     return tuple(winners)
 
 

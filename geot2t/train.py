@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 class TrainConfig:
     """Settings of a training run; stored in the model's card."""
 
-    steps: int = 4000
+    steps: int = 2400
     """Steps of the generator."""
 
     batch: int = 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import threading
@@ -357,6 +358,18 @@ def test_file_systems_without_locks_still_work(
     scene.with_name(theirs).write_text("")
     fill(scene, pixels)
     assert listing(scene.parent) == {"scene.tif", theirs} | NAMES
+
+
+def test_a_misspelt_option_is_refused_however_quiet_the_program_is(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.CRITICAL)
+    logging.getLogger("rasterio._env").manager._clear_cache()  # type: ignore[attr-defined]
+    with (
+        pytest.raises(InputError, match="COMPRES=LZW cannot be used"),
+        open_outputs(scene, creation_options={"COMPRES": "LZW"}),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,9 @@ def refusing(options: Mapping[str, str]) -> Iterator[None]:
 
     listener = Listener(logging.WARNING)
     logger = logging.getLogger("rasterio._env")
+    level = logger.level
     logger.addHandler(listener)
+    logger.setLevel(logging.WARNING)  # whatever the program around it is willing to hear
     try:
         yield
     except OutputError as error:
@@ -217,6 +219,7 @@ def refusing(options: Mapping[str, str]) -> Iterator[None]:
         raise
     finally:
         logger.removeHandler(listener)
+        logger.setLevel(level)
     if options and heard:
         raise InputError(_refusal(options, heard[0]))
 
