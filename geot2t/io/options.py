@@ -206,9 +206,11 @@ def refusing(options: Mapping[str, str]) -> Iterator[None]:
 
     listener = Listener(logging.WARNING)
     logger = logging.getLogger("rasterio._env")
-    level = logger.level
+    before = logger.level, logger.propagate
     logger.addHandler(listener)
-    logger.setLevel(logging.WARNING)  # whatever the program around it is willing to hear
+    # Heard here whatever the program around it wants to hear, and by nobody else: it is one error.
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
     try:
         yield
     except OutputError as error:
@@ -219,7 +221,8 @@ def refusing(options: Mapping[str, str]) -> Iterator[None]:
         raise
     finally:
         logger.removeHandler(listener)
-        logger.setLevel(level)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
     if options and heard:
         raise InputError(_refusal(options, heard[0]))
 
