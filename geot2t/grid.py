@@ -5,7 +5,7 @@ Pixels are ``(row, col)``, sizes ``height, width``; nothing here knows of files 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,14 +108,6 @@ def lattice(box: Box, extent: Box, *, size: int, overlap: int) -> Iterator[Box]:
             window = Box(row, col, size, size)
             if window.intersection(box):
                 yield window
-
-
-def hull(boxes: Iterable[Box]) -> Box:
-    """The smallest box that contains all ``boxes``; at least one is needed."""
-    boxes = list(boxes)
-    row, col = min(b.row for b in boxes), min(b.col for b in boxes)
-    stop = max(b.stop[0] for b in boxes), max(b.stop[1] for b in boxes)
-    return Box(row, col, stop[0] - row, stop[1] - col)
 
 
 def ramp(size: int, overlap: int) -> NDArray[np.float32]:
