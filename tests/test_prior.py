@@ -116,9 +116,10 @@ def test_windows_computed_together_agree_with_windows_alone(device):
     valid = torch.from_numpy(np.random.default_rng(0).random((3, 5, 48, 48)) > 0.4)
     valid[1, 2:] = False
     valid[2, 0] = False
-    moved = (v.to(device) for v in (pixels, valid, DAYS))
-    together = _estimate(*moved, 0, 12)  # as on a GPU
-    alone = estimate_prior(pixels, valid, DAYS, 0)
+    some = pixels[..., ::5, 7], valid[..., ::5, 7]
+    moved = [v.to(device) for v in (pixels, valid, DAYS, *some)]
+    together = _estimate(*moved[:3], 0, 12, (moved[3], moved[4]))  # as on a GPU
+    alone = estimate_prior(pixels, valid, DAYS, 0, around=some)
     for name in ("mean", "scale", "per_date"):
         torch.testing.assert_close(
             getattr(together, name).cpu(), getattr(alone, name), rtol=1e-2, atol=1e-2
@@ -175,6 +176,46 @@ def test_every_odd_input_gives_finite_numbers(dates, bands, size, seen, odd, see
     assert torch.equal(used, others)
     if odd == "constant" and seen == 1.0:
         torch.testing.assert_close(prior.mean, pixels[:, 0])
+
+
+def test_a_date_that_lies_a_fraction_of_a_pixel_off_is_moved_back():
+    wide = texture(np.random.default_rng(8), 1, 1, 2, 66, 66)
+    wide = torch.nn.functional.avg_pool2d(wide[0], 3, 1, 1)[None]
+    moved = 0.6 * wide[..., 1:-1, 1:-1] + 0.4 * wide[..., 1:-1, 2:]
+    pixels = torch.cat([moved, wide[..., 1:-1, 1:-1]], 1)
+    prior = estimate_prior(pixels, with_gap(pixels, GAP), DAYS[:2], 0)
+    off, apart = ((v - moved[:, 0])[..., *GAP].abs().mean() for v in (prior.mean, pixels[:, 1]))
+    assert off < 0.35 * apart
+
+
+def test_a_cloud_that_nobody_marked_does_not_shine_into_the_gap_beside_it():
+    pixels = season(9)
+    valid = with_gap(pixels, GAP)
+    clean = estimate_prior(pixels, valid, DAYS, 0).mean[..., *GAP]
+    clouded = pixels.clone()
+    clouded[:, 0, :, 45:52, 20:40] += 8.0
+    off = (estimate_prior(clouded, valid, DAYS, 0).mean[..., *GAP] - clean).abs().mean()
+    assert off < 0.1
+
+
+def test_a_window_that_saw_nothing_of_the_target_learns_from_around_it():
+    scene = season(10, side=96)
+    pixels = scene[..., :64]
+    valid = with_gap(pixels, (slice(None), slice(None)))
+    some = scene[..., 64:].flatten(3)
+    around = some, torch.ones_like(some[:, :, 0], dtype=torch.bool)
+    off = [
+        (estimate_prior(pixels, valid, DAYS, 0, around=a).mean - pixels[:, 0]).abs().mean()
+        for a in (around, None)
+    ]
+    assert off[0] < 0.3 * off[1]
+
+
+def test_pixels_around_of_another_shape_are_refused():
+    pixels = season()
+    around = pixels[..., 0], torch.ones(1, 5, 3, dtype=torch.bool)
+    with pytest.raises(InputError, match="pixels around"):
+        estimate_prior(pixels, with_gap(pixels, GAP), DAYS, 0, around=around)
 
 
 def test_a_date_with_nothing_observed_is_interpolated_in_time():

@@ -35,6 +35,12 @@ TRUST = 4.0
 FEW = 32
 """Co-observed pixels of the sample under which no regression on a date is tried."""
 
+STRANGE = 4.0
+"""Times the usual error at which a pixel teaches its surroundings half."""
+
+ALONE = 2000.0
+"""Observed pixels at which local regressions have half a say against the joint one."""
+
 HONEST = 1.0
 """Errors in gaps over errors where regressions were learnt; from the training series."""
 
@@ -68,7 +74,13 @@ class Prior:
 
 
 def estimate_prior(
-    pixels: Tensor, valid: Tensor, days: Tensor, target: int, *, dates: int = 12
+    pixels: Tensor,
+    valid: Tensor,
+    days: Tensor,
+    target: int,
+    *,
+    dates: int = 12,
+    around: tuple[Tensor, Tensor] | None = None,
 ) -> Prior:
     """Estimate the target date from the other dates and from what was observed around.
 
@@ -87,6 +99,9 @@ def estimate_prior(
         Index in time of the date to estimate.
     dates : int
         Other dates to use at most: those which tell most about the target are chosen.
+    around : tuple of Tensor, optional
+        Pixels sampled elsewhere in the scene, ``(n, t, b, s)``, and whether they are valid,
+        ``(n, t, s)``. A window that saw little of the target learns from them.
 
     Raises
     ------
@@ -103,31 +118,56 @@ def estimate_prior(
             f"{pixels.shape[1]} dates need as many days and a target among them, got days "
             f"{tuple(days.shape)} and target {target}"
         )
+    if around is None:
+        around = pixels.new_zeros(*pixels.shape[:3], 0), valid.new_zeros(*valid.shape[:2], 0)
+    if around[0].shape[:3] != pixels.shape[:3] or around[1].shape != (
+        *pixels.shape[:2],
+        around[0].shape[3],
+    ):
+        raise InputError(
+            f"pixels around {tuple(around[0].shape)} and their validity "
+            f"{tuple(around[1].shape)} do not go with pixels {tuple(pixels.shape)}"
+        )
     apart = torch.nan_to_num((days.to(pixels.device) - days[target]).float())
     with torch.no_grad():
         if pixels.device.type != "cpu":
-            return _estimate(pixels, valid, apart, target, dates)
+            return _estimate(pixels, valid, apart, target, dates, around)
         # One by one: what a window gives must not depend on how kernels split a batch.
         each = [
-            vars(_estimate(p[None], v[None], apart, target, dates))
-            for p, v in zip(pixels, valid, strict=True)
+            vars(_estimate(p[None], v[None], apart, target, dates, (a[None], s[None])))
+            for p, v, a, s in zip(pixels, valid, *around, strict=True)
         ]
         return Prior(**{name: torch.cat([one[name] for one in each]) for name in each[0]})
 
 
-def _estimate(pixels: Tensor, valid: Tensor, apart: Tensor, target: int, dates: int) -> Prior:
+def _estimate(
+    pixels: Tensor,
+    valid: Tensor,
+    apart: Tensor,
+    target: int,
+    dates: int,
+    around: tuple[Tensor, Tensor],
+) -> Prior:
     height, width = pixels.shape[-2:]
     if height % CELL or width % CELL:
         edge = (0, -width % CELL, 0, -height % CELL)
         pixels, valid = F.pad(pixels, edge), F.pad(valid, edge)
-    seen = valid.unsqueeze(2).float()
+    seen, more_seen = valid.unsqueeze(2).float(), around[1].unsqueeze(2).float()
     pixels = torch.where(valid.unsqueeze(2), pixels, 0)
-    centre, spread = _normalisation(pixels, seen)  # (n, 1, b, 1, 1)
+    more = torch.where(around[1].unsqueeze(2), around[0], 0)  # (n, t, b, s)
+    step = every(pixels.shape[-1] * pixels.shape[-2])
+    some_seen = torch.cat([seen.flatten(3)[..., ::step], more_seen], -1)
+    some = torch.cat([pixels.flatten(3)[..., ::step], more], -1)
+    centre, spread = _normalisation(some, some_seen)  # (n, 1, b, 1)
+    some = (some - centre) * (some_seen / spread)
+    more = (more - centre) * (more_seen / spread)
+    centre, spread = centre.unsqueeze(-1), spread.unsqueeze(-1)
     z = (pixels - centre) * (seen / spread)
     others = [i for i in range(z.shape[1]) if i != target]
     own, own_seen = z[:, target], seen[:, target]  # (n, b, y, x), (n, 1, y, x)
 
-    best, fits = _choose(own, own_seen, z[:, others], seen[:, others], apart[others], dates)
+    inside = some.shape[-1] - more.shape[-1]
+    best, fits = _choose(some, some_seen, apart, target, dates, inside)
     index = torch.tensor(others, dtype=torch.long, device=z.device)[best]  # (n, k)
     images, images_seen = _take(z, index), _take(seen, index)
     fit_seen = images_seen * fits[:, :, None, None, None]
@@ -138,27 +178,33 @@ def _estimate(pixels: Tensor, valid: Tensor, apart: Tensor, target: int, dates: 
     else:
         mean, scale = _without_regression(z, seen, own, own_seen, apart, target)
     local_mean, local_scale = images[:, :LOCAL], torch.ones_like(images[:, :LOCAL])
-    far = apart.abs()[index][:, :, None, None]
     used = torch.where(seen[:, others, 0] > 0, apart.abs()[others][None, :, None, None], torch.inf)
     near = used.amin(1) if others else torch.full_like(mean[:, 0], torch.inf)
     if others:
+        has = fits[:, :, None, None]
         joint, error = joint_regression(
-            own.flatten(2), own_seen.flatten(2), images.flatten(3), fit_seen.flatten(3)
+            torch.cat([own.flatten(2), more[:, target]], -1),
+            torch.cat([own_seen.flatten(2), more_seen[:, target]], -1),
+            torch.cat([images.flatten(3), _take(more, index) * has], -1),
+            torch.cat([fit_seen.flatten(3), _take(more_seen, index) * has], -1),
+            around=more.shape[-1],
+            width=own.shape[-1],
         )
         joint, error = joint.reshape(own.shape), error.reshape(own.shape)
         trained = own_seen * known
+        trained = trained * _trusted(own - joint, trained)
         fitted, residual, weight = _local(
             own, trained, joint * known, known, images[:, :LOCAL], fit_seen[:, :LOCAL]
         )
-        combined = (weight * fitted).sum(1) / weight.sum(1).clamp(min=1e-12)
-        missed = pull_push(pool((own - combined) * trained), pool(trained), HOLD)
-        mean = torch.where(
-            known > 0, combined + enlarge(missed, (own.shape[-2], own.shape[-1])), mean
-        )
+        combined = _combined(own, trained, joint, fitted, weight)
+        mean = torch.where(known > 0, combined, mean)
         scale = torch.where(known > 0, _expected_error(own - joint, error, trained), scale)
-        has_fit = fits[:, :LOCAL, None, None, None]
-        local_mean = torch.where(has_fit, fitted[:, 1:], local_mean)
-        local_scale = torch.where(has_fit, residual[:, 1:].sqrt(), local_scale)
+        learnt = fits[:, :LOCAL] & (trained.sum((1, 2, 3)) >= FEW).unsqueeze(1)
+        local_mean = torch.where(learnt[..., None, None, None], fitted[:, 1:], local_mean)
+        local_scale = torch.where(
+            learnt[..., None, None, None], residual[:, 1:].sqrt(), local_scale
+        )
+        far = apart.abs()[index][:, :, None, None]
         fit_near = torch.where(fit_seen[:, :, 0] > 0, far, torch.inf).amin(1)
         near = torch.where(known[:, 0] > 0, fit_near, near)
 
@@ -182,45 +228,56 @@ def _take(values: Tensor, index: Tensor) -> Tensor:
     return values[torch.arange(len(index), device=index.device)[:, None], index]
 
 
-def _normalisation(pixels: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and spread of what was observed, for each window and band, ``(n, 1, b, 1, 1)``."""
-    step = every(pixels.shape[-1] * pixels.shape[-2])
-    some, weight = pixels.flatten(3)[..., ::step], seen.flatten(3)[..., ::step]
-    count = weight.sum((1, 3), keepdim=True).clamp(min=1)
+def _normalisation(some: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of sampled pixels ``(n, t, b, s)``, for each band, ``(n, 1, b, 1)``."""
+    count = seen.sum((1, 3), keepdim=True).clamp(min=1)
     centre = some.sum((1, 3), keepdim=True) / count
-    variance = ((some - centre) * weight).square().sum((1, 3), keepdim=True) / count
-    return centre.unsqueeze(-1), (variance.sqrt() + 1e-6 * centre.abs() + 1e-12).unsqueeze(-1)
+    variance = ((some - centre) * seen).square().sum((1, 3), keepdim=True) / count
+    return centre, variance.sqrt() + 1e-6 * centre.abs() + 1e-12
 
 
 def _choose(
-    own: Tensor, own_seen: Tensor, images: Tensor, seen: Tensor, apart: Tensor, count: int
+    some: Tensor, seen: Tensor, apart: Tensor, target: int, count: int, inside: int
 ) -> tuple[Tensor, Tensor]:
     """The dates that explain most of the target for the share of the gap they cover, best first.
 
-    Dates never observed together with the target come after all others, the nearest first.
+    Of the sampled pixels ``some (n, t, b, s)`` the first ``inside`` lie in the window. Dates
+    never observed together with the target come after all others, the nearest first.
 
     Returns
     -------
     tuple of Tensor
-        Indices ``(n, k)``, and whether a regression on the date can be learnt.
+        Indices among the other dates, ``(n, k)``; whether a regression on the date can be learnt.
     """
-    step = every(own.shape[-1] * own.shape[-2])
-    y, y_seen = (v.unsqueeze(1).flatten(3)[..., ::step] for v in (own, own_seen))
-    x, x_seen = (v.flatten(3)[..., ::step] for v in (images, seen))
+    others = [i for i in range(len(apart)) if i != target]
+    x, x_seen, apart = some[:, others], seen[:, others], apart[others]
+    y, y_seen = some[:, target].unsqueeze(1), seen[:, target].unsqueeze(1)
     both = x_seen * y_seen
     n = both.sum(-1).clamp(min=1)
     mx, my = (x * y_seen).sum(-1) / n, (y * x_seen).sum(-1) / n
     xx, yy, xy = (((p * q) * both).sum(-1) / n for p, q in ((x, x), (y, y), (x, y)))
     covariance, variances = xy - mx * my, (xx - mx * mx) * (yy - my * my)
     unexplained = (1 - covariance.square() / (variances + 1e-6)).clamp(min=0.01)
-    gap = 1 - y_seen
-    cover = (gap * x_seen).sum((2, 3)) / gap.sum((2, 3)).clamp(min=1)
+    gap = 1 - y_seen[..., :inside]
+    cover = (gap * x_seen[..., :inside]).sum((2, 3)) / gap.sum((2, 3)).clamp(min=1)
     cost = unexplained.sqrt().mean(2) / (cover + 0.01)
-    fits = (both.sum((2, 3)) >= FEW) & (own_seen.sum((1, 2, 3)) > 0).unsqueeze(1)
-    seen_at_all = seen.sum((2, 3, 4)) > 0
+    fits = both.sum((2, 3)) >= FEW
+    seen_at_all = x_seen[..., :inside].sum((2, 3)) > 0
     cost = torch.where(fits, cost, 1e6 + apart.abs()) + torch.where(seen_at_all, 0.0, 1e12)
     best = cost.argsort(dim=1, stable=True)[:, :count]
     return best, fits.gather(1, best)
+
+
+def _trusted(off: Tensor, trained: Tensor) -> Tensor:
+    """How far each pixel may teach its surroundings, ``(n, 1, y, x)``, 0 to 1.
+
+    A cloud that nobody marked is far ``off (n, b, y, x)`` the joint estimate, and must not
+    shine into the gap beside it.
+    """
+    off = off.abs()
+    usual = torch.where(trained > 0, off, torch.nan).flatten(2).nanmedian(2).values
+    ratio = off * trained / (STRANGE * torch.nan_to_num(usual)[..., None, None] + 1e-4)
+    return 1 / (1 + F.avg_pool2d(ratio.square().mean(1, keepdim=True), 5, 1, 2))
 
 
 def _local(
@@ -236,9 +293,10 @@ def _local(
     x = torch.cat([joint.unsqueeze(1), images], 1)
     x_seen = torch.cat([known.unsqueeze(1), seen], 1)
     y, y_seen = own.unsqueeze(1), own_seen.unsqueeze(1)
-    xo, yo = x * y_seen, y * x_seen
+    both = y_seen * x_seen
+    xo, yo = x * both, y * both
     moments = torch.stack([pool(m) for m in (xo, yo, xo * x, xo * y, yo * y)], 3)
-    support = pool(y_seen * x_seen).unsqueeze(3)
+    support = pool(both).unsqueeze(3)
     mx, my, xx, xy, yy = pull_push(moments, support, HOLD).unbind(3)  # (n, 1+k, b, v, u)
     var_x, var_y = (xx - mx * mx).clamp(min=0), (yy - my * my).clamp(min=0)
     covariance = xy - mx * my
@@ -255,6 +313,17 @@ def _local(
     return fitted, residual, weight
 
 
+def _combined(
+    own: Tensor, trained: Tensor, joint: Tensor, fitted: Tensor, weight: Tensor
+) -> Tensor:
+    """The regressions as one, plus the smooth part of what it missed; ``(n, b, y, x)``."""
+    local = (weight * fitted).sum(1) / weight.sum(1).clamp(min=1e-12)
+    count = trained.sum((2, 3), keepdim=True)
+    combined = torch.lerp(joint, local, count / (count + ALONE))
+    missed = pull_push(pool((own - combined) * trained), pool(trained), HOLD)
+    return combined + enlarge(missed, (own.shape[-2], own.shape[-1]))
+
+
 def _expected_error(off: Tensor, error: Tensor, trained: Tensor) -> Tensor:
     """Expected absolute error ``(n, b, y, x)`` in gaps, of a joint estimate that is ``off``.
 
@@ -266,9 +335,9 @@ def _expected_error(off: Tensor, error: Tensor, trained: Tensor) -> Tensor:
     usual = (off.abs() * trained).sum((2, 3), keepdim=True)
     usual = usual / trained.sum((2, 3), keepdim=True).clamp(min=1)
     said = torch.maximum(error, 0.3 * usual)
-    around = pull_push(pool(off.abs() * trained), weight, 1.0)
+    near = pull_push(pool(off.abs() * trained), weight, 1.0)
     expected = pull_push(pool(said * trained), weight, 1.0)
-    ratio = (around / (expected + 1e-6)).clamp(0.3, 3)
+    ratio = ((near + 1e-6) / (expected + 1e-6)).clamp(0.3, 3)
     drift = distance_error(pool(off * trained), weight, HOLD)
     total = (enlarge(ratio, size) * said).square() + enlarge(drift, size)
     return HONEST * total.sqrt()

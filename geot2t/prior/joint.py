@@ -1,7 +1,8 @@
 """One regression of the target on all chosen dates and bands together, for a whole window.
 
 Linear terms and random cosine features (Rahimi and Recht 2007, "Random features for large-scale
-kernel machines") of all bands of all dates go into one ridge, learnt on a sample of the observed
+kernel machines") of all bands of all dates, and derivatives of their mean, which stand for dates
+that lie a fraction of a pixel apart, go into one ridge, learnt on a sample of the observed
 pixels. A second one, on the same features, learns how large the error of the first is. Where a
 date was not observed it is first filled by a regression on the dates that were seen more.
 
@@ -20,8 +21,8 @@ from torch.nn import functional as F
 SAMPLE = 10240
 """Pixels to learn from, about."""
 
-COSINES = 128
-DIRECTIONS = 12
+COSINES = 256
+DIRECTIONS = 16
 """Principal components of the features that the cosines see."""
 
 FREQUENCY = 0.15
@@ -34,6 +35,9 @@ COMPLETE = 6
 REWEIGHT = 2
 """Times that the pixels learnt from are weighted anew, by how far they are off."""
 
+AROUND = 0.1
+"""Weight of a pixel around the window, one inside has 1."""
+
 CHUNK = 8192
 """Pixels at a time, to stay in a processor's cache."""
 
@@ -44,7 +48,7 @@ def every(pixels: int) -> int:
 
 
 def joint_regression(
-    target: Tensor, observed: Tensor, dates: Tensor, seen: Tensor
+    target: Tensor, observed: Tensor, dates: Tensor, seen: Tensor, *, around: int, width: int
 ) -> tuple[Tensor, Tensor]:
     """Estimate of the target and its expected absolute error, where any date was seen.
 
@@ -56,28 +60,43 @@ def joint_regression(
         1 where the target was observed, else 0, ``(n, 1, p)``.
     dates, seen : Tensor
         The other dates ``(n, k, b, p)``, 0 where not ``seen (n, k, 1, p)``.
+    around : int
+        The last so many pixels lie around the window: they teach, by `AROUND` as much as
+        others, and are not estimated.
+    width : int
+        Of the window.
 
     Returns
     -------
     tuple of Tensor
         Both ``(n, b, p)``; the error is not yet calibrated and may be 0 or less.
     """
-    step = every(dates.shape[-1])
-    features = _complete(dates, seen, step).flatten(1, 2)  # (n, f, p)
-    weight = (observed * seen.amax(1))[..., ::step]  # (n, 1, s)
+    inside = dates.shape[-1] - around
+    teach = torch.arange(dates.shape[-1], device=dates.device)
+    teach = torch.cat([teach[: inside : every(inside)], teach[inside:]])
+    features = _complete(dates, seen, teach)
+    image = features[..., :inside].mean(1).unflatten(-1, (-1, width))
+    shifts = F.pad(_shifts(image).flatten(2), (0, around))  # what lies around are single pixels
+    features = torch.cat([features.flatten(1, 2), shifts], 1)  # (n, f, p)
+    weight = (observed * seen.amax(1))[..., teach]  # (n, 1, s)
+    if around:
+        weight[..., -around:] *= AROUND
     count = weight.sum(-1, keepdim=True).clamp(min=1)
-    y = target[..., ::step]
+    y = target[..., teach]
 
-    x, centre = _centred(features[..., ::step], weight, count)
-    spread = (x.square().sum(-1, keepdim=True) / count).sqrt() + 1e-4
+    x, centre = _centred(features[..., teach], weight, count)
+    spread = ((x.square() * weight).sum(-1, keepdim=True) / count).sqrt() + 1e-4
     x = x / spread
-    turn, phase = _turned(x @ x.transpose(1, 2) / count)
+    bend = x[:, : -shifts.shape[1]]  # edges are no kind of ground
+    turn, phase = _turned((bend * weight) @ bend.transpose(1, 2) / count)
+    turn = F.pad(turn, (0, x.shape[1] - bend.shape[1]))
     bent, bent_mean = _centred(torch.cos(torch.baddbmm(phase, turn, x)), weight, count)
-    a = torch.cat([x, bent, weight], 1)  # the last makes up for centres that move below
+    there = (weight > 0).float()
+    a = torch.cat([x, bent, there], 1)  # the last makes up for centres that move below
     penalty = torch.cat([LINEAR / count.expand_as(spread), CURVED / count.expand_as(bent_mean)], 1)
     penalty = F.pad(penalty[..., 0] + RIDGE, (0, 1), value=1e-6).double()
     y_mean = (y * weight).sum(-1, keepdim=True) / count
-    y = (y - y_mean) * weight
+    y = (y - y_mean) * there
 
     trust = weight
     for _ in range(REWEIGHT):  # clouds and haze that nobody marked must not teach
@@ -105,19 +124,33 @@ def joint_regression(
             curved,
             torch.baddbmm(phase, turn, part).cos_(),
         )
-        for part in features.split(CHUNK, -1)
+        for part in features[..., :inside].split(CHUNK, -1)
     ]
     estimate, error = torch.cat(parts, -1).chunk(2, 1)
     # A cloud that nobody marked must not be extrapolated to: stay near what was ever seen.
-    bands = dates[..., ::step]
+    bands = dates[..., teach]
     low = torch.minimum(bands.amin((1, 3)), y.amin(2)).unsqueeze(2) - 0.5
     high = torch.maximum(bands.amax((1, 3)), y.amax(2)).unsqueeze(2) + 0.5
     return estimate.clamp(low, high), error
 
 
+def _shifts(image: Tensor) -> Tensor:
+    """First and second derivatives ``(n, 5 b, y, x)`` of ``image (n, b, y, x)``.
+
+    Dates lie a fraction of a pixel apart: by Taylor's formula an image that is shifted is a
+    linear combination of the image and these.
+    """
+    p = F.pad(image, (1, 1, 1, 1), mode="replicate")
+    left, right = p[..., 1:-1, :-2], p[..., 1:-1, 2:]
+    above, below = p[..., :-2, 1:-1], p[..., 2:, 1:-1]
+    across = p[..., 2:, 2:] + p[..., :-2, :-2] - p[..., 2:, :-2] - p[..., :-2, 2:]
+    second = right + left - 2 * image, below + above - 2 * image, across
+    return torch.cat([right - left, below - above, *second], 1)
+
+
 def _centred(values: Tensor, weight: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     mean = (values * weight).sum(-1, keepdim=True) / count
-    return (values - mean) * weight, mean
+    return (values - mean) * (weight > 0), mean
 
 
 def _ridge(a: Tensor, y: Tensor, penalty: Tensor, count: Tensor) -> Tensor:
@@ -158,7 +191,7 @@ def _waves(directions: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return (turn * math.sqrt(10 / directions)).to(device), phase.to(device)
 
 
-def _complete(dates: Tensor, seen: Tensor, step: int) -> Tensor:
+def _complete(dates: Tensor, seen: Tensor, teach: Tensor) -> Tensor:
     """The dates, most seen first, with what is not seen estimated from those before."""
     order = seen.sum((2, 3)).argsort(dim=1, descending=True, stable=True)
     each = torch.arange(len(dates), device=dates.device)[:, None]
@@ -169,11 +202,11 @@ def _complete(dates: Tensor, seen: Tensor, step: int) -> Tensor:
         if bool((here > 0).all()):
             continue
         source = out[:, : min(i, COMPLETE)].flatten(1, 2)
-        weight = here[..., ::step]
+        weight = here[..., teach]
         count = weight.sum(-1, keepdim=True).clamp(min=1)
-        x = torch.cat([source[..., ::step], mean[..., ::step]], 1)
+        x = torch.cat([source[..., teach], mean[..., teach]], 1)
         x, x_mean = _centred(x, weight, count)
-        y, y_mean = _centred(values[..., ::step], weight, count)
+        y, y_mean = _centred(values[..., teach], weight, count)
         penalty = (1e-2 + 3 / count).expand(-1, x.shape[1], -1)[..., 0].double()
         theta = _ridge(x, y, penalty, count)
         f = source.shape[1]
