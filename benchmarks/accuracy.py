@@ -33,10 +33,11 @@ from geot2t.calibrate import chosen, self_check
 from geot2t.checkpoint import load_model
 from geot2t.clouds import CloudShapes
 from geot2t.errors import Geot2tError
-from geot2t.fill import Filler, Predict, Prediction
+from geot2t.fill import Around, Filler, Predict, Prediction, Source
 from geot2t.io import Stack, open_stack
 from geot2t.model import ModelEstimates, pick_device
 from geot2t.prior import estimate_prior
+from geot2t.survey import Surveyed
 
 Bool = NDArray[np.bool_]
 CLEAR = 0.05  # greatest share of a date under clouds for it to serve as truth
@@ -140,17 +141,22 @@ def write_date(cube: Cube, i: int, folder: Path, cloud: Bool | None = None) -> P
     return path
 
 
-def prior(pixels: Any, valid: Any, days: Any, target: int) -> Prediction:
+def prior(pixels: Any, valid: Any, days: Any, target: int, around: Around) -> Prediction:
     """The prior alone, as a `Predict`."""
-    out = estimate_prior(
-        torch.from_numpy(pixels), torch.from_numpy(valid), torch.from_numpy(days), target
-    )
+    p, v, d, *more = map(torch.from_numpy, (pixels, valid, days, around.pixels, around.valid))
+    out = estimate_prior(p, v, d, target, around=(more[0], more[1]))
     return Prediction(out.mean.numpy(), out.scale.numpy(), out.days.numpy())
 
 
-def methods_for(stack: Stack, model: str | None) -> dict[str, Predict]:
+def blinkered(method: Predict) -> Predict:
+    """``method``, not told what was observed around a window."""
+    return lambda *arrays, **_: method(*arrays)
+
+
+def methods_for(stack: Stack, source: Source, model: str | None) -> dict[str, Predict]:
     """Every method by name; with a model also what `geot2t inpaint` makes of them for the scene."""
-    methods: dict[str, Predict] = {**METHODS, "prior": prior}
+    methods: dict[str, Predict] = {name: blinkered(m) for name, m in METHODS.items()}
+    methods["prior"] = prior
     if model == "none":
         return methods
     try:
@@ -162,10 +168,10 @@ def methods_for(stack: Stack, model: str | None) -> dict[str, Predict]:
         return methods
     estimates = ModelEstimates(loaded, stack.wavelengths, pick_device("auto"))
 
-    def network(pixels: Any, valid: Any, days: Any, target: int) -> Prediction:
-        return estimates(pixels, valid, days, target, ["network"])["network"]
+    def network(pixels: Any, valid: Any, days: Any, target: int, around: Around) -> Prediction:
+        return estimates(pixels, valid, days, target, ["network"], around=around)["network"]
 
-    check = self_check(stack, estimates)
+    check = self_check(source, estimates)
     return {**methods, "network": network, "geot2t": chosen(estimates, check)}
 
 
@@ -185,8 +191,9 @@ def run_case(cube: Cube, case: Case, folder: Path, series: list[Path], args: Any
         "honesty": {},
     }
     with open_stack(scene, others) as stack:
-        for name, predict in methods_for(stack, args.model).items():
-            filler = Filler(stack, predict, size=args.window, overlap=args.window // 4)
+        source = Surveyed(stack)
+        for name, predict in methods_for(stack, source, args.model).items():
+            filler = Filler(source, predict, size=args.window, overlap=args.window // 4)
             filled = filler.fill(stack.extent)
             off = stack.to_file_units(filled.pixels)[:, scored] - truth
             unit = stack.to_file_units(filled.scale) - stack.to_file_units(0 * filled.scale)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from geot2t.errors import InputError
-from geot2t.fill import Estimates, Float, Predict, Prediction, Source
+from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
 from geot2t.grid import Box, lattice
 
 LEVEL = 0.9
@@ -175,12 +175,14 @@ def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
     """
     wanted = tuple(dict.fromkeys(check.methods))
 
-    def predict(pixels: Float, valid: Bool, days: Float, target: int) -> Prediction:
+    def predict(
+        pixels: Float, valid: Bool, days: Float, target: int, **around: Around
+    ) -> Prediction:
         if pixels.shape[2] != len(check.methods):
             raise InputError(
                 f"the self-check was made for {len(check.methods)} bands, got {pixels.shape[2]}"
             )
-        out = estimates(pixels, valid, days, target, wanted)
+        out = estimates(pixels, valid, days, target, wanted, **around)
         mean, half = np.empty_like(pixels[:, 0]), np.empty_like(pixels[:, 0])
         for i, seen in enumerate(valid[:, target]):
             away = _distance(seen)
@@ -279,7 +281,10 @@ def _evaluate(case: _Case, source: Source, estimates: Estimates) -> dict[str, _O
     pixels, valid = block.pixels.copy(), block.valid.copy()
     valid[target] &= ~case.hidden
     pixels[target][:, case.hidden] = 0
-    out = estimates(pixels[None], valid[None], block.days, target, estimates.methods)
+    # What lies around is outside the box, and so nothing that was hidden.
+    out = estimates(
+        pixels[None], valid[None], block.days, target, estimates.methods, **beside([block])
+    )
     at = _sampled(case)
     truth = block.pixels[target].reshape(pixels.shape[1], -1)[:, at]
     away = _distance(valid[target])

@@ -21,6 +21,20 @@ Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """Pixels elsewhere in the scene where the target date was observed; see `geot2t.survey`.
+
+    In a batch of windows both have a first axis more.
+    """
+
+    pixels: Float
+    """Shape ``(time, band, sample)``, in physical units; 0 where not valid."""
+
+    valid: NDArray[np.bool_]
+    """Shape ``(time, sample)``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Pixels of one box through time, and which of them were observed."""
 
@@ -35,6 +49,9 @@ class Block:
 
     box: Box
     """Where the pixels are."""
+
+    around: Around | None = None
+    """What was observed elsewhere, if the source knows."""
 
     def __post_init__(self) -> None:
         time, _, y, x = self.pixels.shape
@@ -83,9 +100,9 @@ class Prediction:
     infinite where no other date was used."""
 
 
-Predict = Callable[[Float, NDArray[np.bool_], Float, int], Prediction]
+Predict = Callable[..., Prediction]
 """A model, as the core sees it: ``predict(pixels (n,t,b,y,x), valid (n,t,y,x), days (t,),
-target)``."""
+target)``. Where the source knows what was observed elsewhere, it is given as ``around``."""
 
 
 class Estimates(Protocol):
@@ -103,6 +120,8 @@ class Estimates(Protocol):
         days: Float,
         target: int,
         methods: Sequence[str],
+        *,
+        around: Around | None = None,
     ) -> dict[str, Prediction]:
         """Predict by each of ``methods``; shapes as for `Predict`."""
         ...
@@ -242,6 +261,7 @@ class Filler:
                 np.stack([block.valid for block in some]),  # (n, t, size, size)
                 some[0].days,
                 self.source.target,
+                **beside(some),
             )
             want = (len(some), some[0].pixels.shape[1], self.size, self.size)
             if out.mean.shape != want:
@@ -254,6 +274,15 @@ class Filler:
         for window in list(windows):
             if window.stop[0] <= box.row or window.row >= box.stop[0] + self.size:
                 del windows[window]
+
+
+def beside(blocks: Sequence[Block]) -> dict[str, Around]:
+    """The further argument of a `Predict` for ``blocks``: what was observed around them."""
+    known = [block.around for block in blocks if block.around is not None]
+    if len(known) < len(blocks):
+        return {}
+    pixels, valid = np.stack([a.pixels for a in known]), np.stack([a.valid for a in known])
+    return {"around": Around(pixels, valid)}
 
 
 def _sees_gap(window: Box, box: Box, valid: NDArray[np.bool_]) -> bool:

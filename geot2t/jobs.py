@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geot2t import __version__, pipeline
 from geot2t.calibrate import LEVEL, SelfCheck, chosen, self_check
 from geot2t.errors import InputError
-from geot2t.fill import Estimates, Float, Predict, Prediction, walk
+from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
 from geot2t.grid import Box, lattice
 from geot2t.io.item import scene_item
 from geot2t.io.sink import Outputs, default_output, encode, open_outputs
@@ -32,6 +32,7 @@ from geot2t.stream import (
     Tally,
     Written,
 )
+from geot2t.survey import Surveyed
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Lazy:
     def __init__(
         self,
         stack: Stack,
+        source: Source,
         model: str | Path | Estimates | None,
         device: str,
         *,
@@ -81,7 +83,7 @@ class Lazy:
         overlap: int,
         seed: int,
     ) -> None:
-        self._stack, self._model, self._device = stack, model, device
+        self._stack, self._source, self._model, self._device = stack, source, model, device
         self._size, self._overlap, self._seed = size, overlap, seed
         self._estimates: Estimates | None = None
         self._predict: Predict | None = None
@@ -98,17 +100,17 @@ class Lazy:
         return self._estimates
 
     def __call__(
-        self, pixels: Float, valid: NDArray[np.bool_], days: Float, target: int
+        self, pixels: Float, valid: NDArray[np.bool_], days: Float, target: int, **around: Around
     ) -> Prediction:
         """Predict with the methods that the self-check chose; see `geot2t.fill.Predict`."""
         if self._predict is None:
             estimates = self.estimates()
             self.check = self_check(
-                self._stack, estimates, size=self._size, overlap=self._overlap, seed=self._seed
+                self._source, estimates, size=self._size, overlap=self._overlap, seed=self._seed
             )
             log.info("self-check: %s", self.check.reason or f"methods {self.check.methods}")
             self._predict = chosen(estimates, self.check)
-        return self._predict(pixels, valid, days, target)
+        return self._predict(pixels, valid, days, target, **around)
 
 
 def _load(
@@ -231,9 +233,11 @@ def inpaint(
         )
         stack = _shortlisted(stack, seed)
         begun = datetime.now(UTC)
-        lazy = Lazy(stack, model, device, size=window, overlap=overlap, seed=seed)
+        source = Surveyed(stack)
+        lazy = Lazy(stack, source, model, device, size=window, overlap=overlap, seed=seed)
         stream = Stream(
             stack,
+            source,
             lazy,
             _layout(stack, outputs),
             rules,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from geot2t import baselines
 from geot2t.checkpoint import Model
 from geot2t.errors import InputError
-from geot2t.fill import Float, Prediction
+from geot2t.fill import Around, Float, Prediction
 from geot2t.generator import STRIDE, Evidence
 from geot2t.prior import Prior, estimate_prior
 
@@ -124,6 +125,8 @@ class ModelEstimates:
         days: Float,
         target: int,
         methods: Sequence[str],
+        *,
+        around: Around | None = None,
     ) -> dict[str, Prediction]:
         """Predict by each of ``methods``; see `geot2t.fill.Estimates`.
 
@@ -132,7 +135,7 @@ class ModelEstimates:
         if unknown := set(methods) - set(self.methods):
             raise InputError(f"no method {sorted(unknown)}; there are {', '.join(self.methods)}")
         try:
-            return self._estimate(pixels, valid, days, target, methods)
+            return self._estimate(pixels, valid, days, target, methods, around)
         except torch.OutOfMemoryError:
             if len(pixels) == 1:
                 raise InputError(
@@ -143,8 +146,17 @@ class ModelEstimates:
         log.warning("a batch of %d windows does not fit on %s; halved", len(pixels), self.device)
         torch.cuda.empty_cache()
         half = len(pixels) // 2
-        first = self(pixels[:half], valid[:half], days, target, methods)
-        second = self(pixels[half:], valid[half:], days, target, methods)
+        first, second = (
+            self(
+                pixels[part],
+                valid[part],
+                days,
+                target,
+                methods,
+                around=around and Around(around.pixels[part], around.valid[part]),
+            )
+            for part in (slice(half), slice(half, None))
+        )
         return {
             name: Prediction(
                 *(
@@ -162,15 +174,17 @@ class ModelEstimates:
         days: Float,
         target: int,
         methods: Sequence[str],
+        around: Around | None,
     ) -> dict[str, Prediction]:
         out = {}
         if "linear" in methods:
             out["linear"] = baselines.linear(pixels, valid, days, target)
         if {"network", "prior"} & set(methods):
-            p = torch.from_numpy(pixels).to(self.device)
-            v = torch.from_numpy(valid).to(self.device)
-            d = torch.from_numpy(days).to(self.device)
-            prior = estimate_prior(p, v, d, target)
+            p, v, d = self._moved(pixels), self._moved(valid), self._moved(days)
+            more = None
+            if around is not None:
+                more = self._moved(around.pixels), self._moved(around.valid)
+            prior = estimate_prior(p, v, d, target, around=more)
             used = prior.days.cpu().numpy()
             if "prior" in methods:
                 out["prior"] = Prediction(prior.mean.cpu().numpy(), prior.scale.cpu().numpy(), used)
@@ -178,6 +192,9 @@ class ModelEstimates:
                 mean, scale = self._network(prior, p, v, d, target)
                 out["network"] = Prediction(mean.cpu().numpy(), scale.cpu().numpy(), used)
         return {name: out[name] for name in methods}
+
+    def _moved(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def _network(
         self, prior: Prior, pixels: Tensor, valid: Tensor, days: Tensor, target: int

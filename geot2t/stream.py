@@ -140,13 +140,13 @@ class _Read:
 class _Gaps:
     """The stack, whose target date counts as observed wherever nothing is to be replaced."""
 
-    def __init__(self, scene: Scene, bands: int) -> None:
-        self._scene, self._bands = scene, bands
-        self.extent, self.target = scene.extent, scene.target
+    def __init__(self, source: Source, bands: int) -> None:
+        self._source, self._bands = source, bands
+        self.extent, self.target = source.extent, source.target
         self.gap = np.zeros((0, 0), bool)  # (y, x), of the box about to be read
 
     def read(self, box: Box) -> Block:
-        return self._scene.read(box)
+        return self._source.read(box)
 
     def read_target(self, box: Box) -> tuple[Float, Bool]:
         # Observed pixels are taken from the file itself, so nobody looks at these.
@@ -160,6 +160,8 @@ class Stream:
     ----------
     scene : Scene
         The stack.
+    source : Source
+        Where windows of the stack are read.
     predict : Predict
         The model; its scale is the half-width of the 90 % interval.
     layout : Layout
@@ -175,6 +177,7 @@ class Stream:
     def __init__(
         self,
         scene: Scene,
+        source: Source,
         predict: Predict,
         layout: Layout,
         rules: Rules,
@@ -186,7 +189,7 @@ class Stream:
     ) -> None:
         self.scene, self.layout, self.rules, self.lone = scene, layout, rules, lone
         self.tally = Tally()
-        self._gaps = _Gaps(scene, len(layout.data))
+        self._gaps = _Gaps(source, len(layout.data))
         self._filler = Filler(self._gaps, predict, size=size, overlap=overlap, batch=batch)
 
     def read(self, box: Box) -> _Read:

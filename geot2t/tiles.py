@@ -20,12 +20,13 @@ from torch.utils.data import Dataset
 
 from geot2t.clouds import CloudShapes
 from geot2t.errors import InputError
-from geot2t.fill import Block
+from geot2t.fill import Around, Block
 from geot2t.generator import Evidence
 from geot2t.grid import Box
 from geot2t.io import Stack, open_stack, scenes_in
 from geot2t.model import evidence_of
 from geot2t.prior import estimate_prior
+from geot2t.survey import Survey
 
 SIZES = (64, 128, 96, 128)
 """Window sides, in pixels, in the order in which samples take them."""
@@ -68,6 +69,7 @@ class Place:
         self.times = len(self._stack.days)
         self.wavelengths = np.asarray(self._stack.wavelengths, "float32")
         self._whole: Block | None = None
+        self._surveys: dict[Box, Survey] = {}
 
     def read(self, box: Box) -> Block:
         """Read ``box``, which may overhang the raster, of all dates."""
@@ -84,6 +86,12 @@ class Place:
             pixels[(..., *part.within(box))] = whole.pixels[(..., *part.slices)]
             valid[(..., *part.within(box))] = whole.valid[(..., *part.slices)]
         return Block(pixels, valid, whole.days, box)
+
+    def around(self, box: Box, area: Box, target: int) -> Around:
+        """What was observed of the date ``target`` in ``area`` outside ``box``."""
+        if area not in self._surveys:
+            self._surveys[area] = Survey(self.read, area)
+        return self._surveys[area].around(box, target)
 
 
 def find_places(tiles: Path) -> list[Place]:
@@ -174,8 +182,11 @@ class Windows(Dataset[Sample]):
         target = int(rng.choice(targets))
         valid = block.valid & ~rest
         seen = valid[target]
-        if rng.random() < 0.06:
+        around: Around | None = place.around(inside, area, target)
+        fate = rng.random()
+        if fate < 0.12:  # nothing of the date was observed, or nothing of it here
             hidden = seen.copy()
+            around = None if fate < 0.06 else around
         else:
             hidden = self._shapes.sample(rng, size, size, share=(0.05, 0.7)) & seen
         # Masks miss the soft edges of clouds; what lies close to them is no truth.
@@ -194,10 +205,17 @@ class Windows(Dataset[Sample]):
         seen_of = valid[keep].copy()
         seen_of[0] = seen & ~hidden
         truth = torch.from_numpy(pixels[:1].copy())
+        more = None
+        if around is not None and rng.random() < 0.7:  # else as for a scene of one window
+            more = (
+                torch.from_numpy(around.pixels[keep][:, chosen])[None],
+                torch.from_numpy(around.valid[keep])[None],
+            )
         return self._sample(
             torch.from_numpy(pixels * seen_of[:, None])[None],
             torch.from_numpy(seen_of)[None],
             torch.from_numpy(block.days[keep]),
+            more,
             truth,
             torch.from_numpy(weight).float()[None, None],
             torch.from_numpy(
@@ -228,11 +246,12 @@ class Windows(Dataset[Sample]):
         pixels: Tensor,
         valid: Tensor,
         days: Tensor,
+        around: tuple[Tensor, Tensor] | None,
         truth: Tensor,
         weight: Tensor,
         wavelengths: Tensor,
     ) -> Sample:
-        prior = estimate_prior(pixels, valid, days, 0)
+        prior = estimate_prior(pixels, valid, days, 0, around=around)
         evidence = evidence_of(prior, pixels, valid, days, 0, wavelengths, self._frames)
         return Sample(evidence, truth, weight)
 

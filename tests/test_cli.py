@@ -32,7 +32,7 @@ class Mean:
     methods = ("network", "prior")
 
     def __call__(
-        self, pixels: Any, valid: Any, days: Any, target: int, names: Sequence[str]
+        self, pixels: Any, valid: Any, days: Any, target: int, names: Sequence[str], **_: Any
     ) -> dict[str, Prediction]:
         seen = valid[:, :, None].astype("float32")
         seen[:, target] = 0
@@ -187,7 +187,7 @@ def test_wrong_usage_exits_2(folder: Path, arguments: list[str]) -> None:
 
 
 def test_an_interrupt_exits_130_and_leaves_nothing(folder: Path, monkeypatch) -> None:
-    def interrupt(*_: Any) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Mean, "__call__", interrupt)
@@ -206,7 +206,7 @@ def test_a_signal_ends_the_run_and_leaves_nothing(
         "import sys, time\n"
         "from geot2t import jobs\n"
         "from geot2t.cli import main\n"
-        "def wait(*_):\n"
+        "def wait(*_, **__):\n"
         "    print('computing', flush=True)\n"
         "    time.sleep(30)\n"
         "jobs.Lazy.__call__ = wait\n"

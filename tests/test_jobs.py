@@ -35,7 +35,7 @@ class Copy:
     windows = 0
 
     def __call__(
-        self, pixels: Any, valid: Any, days: Any, target: int, names: Sequence[str]
+        self, pixels: Any, valid: Any, days: Any, target: int, names: Sequence[str], **_: Any
     ) -> dict[str, Prediction]:
         self.windows += len(pixels)
         own = valid[:, target, None]
@@ -339,10 +339,10 @@ def test_a_failure_on_the_way_leaves_nothing_behind(place, stage: str, monkeypat
     else:
 
         class Failing(Copy):
-            def __call__(self, *arguments: Any) -> dict[str, Prediction]:
+            def __call__(self, *arguments: Any, **named: Any) -> dict[str, Prediction]:
                 if self.windows > 10:
                     raise (KeyboardInterrupt if stage == "interrupt" else MemoryError)
-                return super().__call__(*arguments)
+                return super().__call__(*arguments, **named)
 
         model = Failing()
     options = {"creation_options": {"BLOCKXSIZE": "32", "BLOCKYSIZE": "32"}}
