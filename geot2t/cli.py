@@ -288,7 +288,7 @@ def inpaint(
     help="Model to start from: one that ships, or a .safetensors file.",
 )
 @click.option(
-    "--steps", type=click.IntRange(1), metavar="N", help="Steps of training. [default: 2400]"
+    "--steps", type=click.IntRange(1), metavar="N", help="Steps of training. [default: 4400]"
 )
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Windows per step. [default: 6]")
 @click.option("--resume", is_flag=True, help="Go on with the run that was left beside MODEL.")

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 class TrainConfig:
     """Settings of a training run; stored in the model's card."""
 
-    steps: int = 2400
+    steps: int = 4400
     """Steps of the generator."""
 
     batch: int = 6
@@ -60,10 +60,10 @@ class TrainConfig:
     critic_rate: float = 3e-4
     """Learning rate of the critic."""
 
-    adversarial: float = 0.02
+    adversarial: float = 0.01
     """Weight of the adversarial loss at the end of training; 0 leaves the critic out."""
 
-    ramp: tuple[float, float] = (0.5, 0.8)
+    ramp: tuple[float, float] = (0.6, 0.9)
     """Shares of the training between which the adversarial weight rises from 0."""
 
     every: int = 4
@@ -75,7 +75,7 @@ class TrainConfig:
     likelihood: float = 0.1
     """Weight of the error scale's likelihood."""
 
-    gradient: float = 0.2
+    gradient: float = 0.1
     """Weight of the error of spatial differences."""
 
     fresh: int = 2
