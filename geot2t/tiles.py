@@ -31,6 +31,10 @@ from geot2t.survey import Survey
 SIZES = (64, 128, 96, 128)
 """Window sides, in pixels, in the order in which samples take them."""
 
+WIDE = 256
+"""Sides up to which the prior sees more than the window, as it does when scenes are filled: one
+learnt on little makes other errors than one learnt on much."""
+
 _CACHE = 192 << 20
 """Bytes up to which a whole place is held in memory instead of being read by windows."""
 
@@ -163,17 +167,18 @@ class Windows(Dataset[Sample]):
         )
 
     def _draw(self, rng: np.random.Generator, place: Place, area: Box, size: int) -> Sample | None:
+        height, width = (max(size, min(WIDE, n)) for n in (area.height, area.width))
         box = Box(
-            area.row + int(rng.integers(max(area.height - size, 0) + 1)),
-            area.col + int(rng.integers(max(area.width - size, 0) + 1)),
-            size,
-            size,
+            area.row + int(rng.integers(max(area.height - height, 0) + 1)),
+            area.col + int(rng.integers(max(area.width - width, 0) + 1)),
+            height,
+            width,
         )
         block = place.read(box)
         inside = box.intersection(area)
         if inside is None:  # the box starts in the area
             return None
-        rest = np.ones((size, size), bool)
+        rest = np.ones((height, width), bool)
         rest[inside.within(box)] = False
         share = (block.valid & ~rest).sum((1, 2)) / (inside.height * inside.width)
         targets = np.flatnonzero(share > 0.3)
@@ -188,18 +193,21 @@ class Windows(Dataset[Sample]):
             hidden = seen.copy()
             around = None if fate < 0.06 else around
         else:
-            hidden = self._shapes.sample(rng, size, size, share=(0.05, 0.7)) & seen
+            hidden = self._shapes.sample(rng, height, width, share=(0.05, 0.7)) & seen
         # Masks miss the soft edges of clouds; what lies close to them is no truth.
         sure = ndimage.binary_erosion(seen | rest, iterations=3, border_value=1)
         weight = hidden & sure
         if weight.sum() < 64:
+            return None
+        cut = _cut(rng, weight, size)
+        if weight[cut].sum() < 64:
             return None
         keep = self._others(rng, block.days, target)
         most = min(len(place.wavelengths), self._bands)
         count = most if rng.random() < 0.6 else int(rng.integers(1, most + 1))
         chosen = rng.permutation(len(place.wavelengths))[:count]
         pixels = block.pixels[keep][:, chosen]
-        level = pixels[0][:, weight]  # (b, hidden)
+        level = pixels[0][:, *cut][:, weight[cut]]  # (b, hidden)
         if (np.ptp(level, 1) <= 1e-3 * np.abs(level).mean(1)).any():  # flat: nothing to learn
             return None
         seen_of = valid[keep].copy()
@@ -216,13 +224,14 @@ class Windows(Dataset[Sample]):
             torch.from_numpy(seen_of)[None],
             torch.from_numpy(block.days[keep]),
             more,
-            truth,
-            torch.from_numpy(weight).float()[None, None],
+            truth[..., *cut],
+            torch.from_numpy(weight[cut]).float()[None, None],
             torch.from_numpy(
                 place.wavelengths[chosen]
                 if rng.random() < 0.8
                 else np.full(len(chosen), np.nan, "float32")
             ),
+            cut,
         )
 
     def _others(
@@ -250,10 +259,25 @@ class Windows(Dataset[Sample]):
         truth: Tensor,
         weight: Tensor,
         wavelengths: Tensor,
+        cut: tuple[slice, slice],
     ) -> Sample:
         prior = estimate_prior(pixels, valid, days, 0, around=around)
         evidence = evidence_of(prior, pixels, valid, days, 0, wavelengths, self._frames)
-        return Sample(evidence, truth, weight)
+        return Sample(_cropped(evidence, cut), truth, weight)
+
+
+def _cut(rng: np.random.Generator, weight: NDArray[np.bool_], size: int) -> tuple[slice, slice]:
+    """A window of ``weight (y, x)`` that holds a pixel drawn from those that count."""
+    at = np.argwhere(weight)[int(rng.integers(np.count_nonzero(weight)))]
+    most = np.array(weight.shape) - size
+    row, col = np.clip(at - rng.integers(size, size=2), 0, most).tolist()
+    return slice(row, row + size), slice(col, col + size)
+
+
+def _cropped(evidence: Evidence, cut: tuple[slice, slice]) -> Evidence:
+    """``evidence`` of a part of its windows."""
+    parts = {f.name: getattr(evidence, f.name) for f in dataclasses.fields(Evidence)}
+    return Evidence(**{k: v[..., *cut] if v.dim() > 2 else v for k, v in parts.items()})
 
 
 def batch_of(
