@@ -114,6 +114,7 @@ def self_check(
     seed: int = 0,
     cases: int | None = None,
     shapes: Shapes | None = None,
+    use: str | None = None,
 ) -> SelfCheck:
     """Measure all methods of ``estimates`` on hidden observed pixels of the target date.
 
@@ -137,6 +138,8 @@ def self_check(
     shapes : callable, optional
         ``shapes(rng, height, width)`` gives a cloud, True where hidden, for scenes that have
         no usable gap of their own. By default from the library of real clouds.
+    use : str, optional
+        Method for all bands, however well the others do; they are measured all the same.
 
     Returns
     -------
@@ -148,11 +151,14 @@ def self_check(
     if not found:
         corner = Box(source.extent.row, source.extent.col, 1, 1)
         bands = len(source.read_target(corner)[0])
-        return _impossible(estimates, bands, "too few observed pixels to hide some of them")
+        reason = "too few observed pixels to hide some of them"
+        return _impossible(estimates, use or estimates.methods[0], bands, reason)
 
     outcomes = [_evaluate(case, source, estimates) for case in found]
     rows = _errors(outcomes, estimates.methods)
     methods = _winners(rows, estimates.methods, outcomes)
+    if use is not None:
+        methods = (use,) * len(methods)
     chosen = [_of_winner(outcome, methods) for outcome in outcomes]
     defaults = [_default_factor(estimates, method) for method in methods]
     return SelfCheck(
@@ -197,8 +203,7 @@ def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
     return predict
 
 
-def _impossible(estimates: Estimates, bands: int, reason: str) -> SelfCheck:
-    method = estimates.methods[0]
+def _impossible(estimates: Estimates, method: str, bands: int, reason: str) -> SelfCheck:
     factors = np.full((bands, _LONE + 1), _default_factor(estimates, method))
     return SelfCheck((method,) * bands, factors, (None,) * bands, (), 0, 0, reason)
 

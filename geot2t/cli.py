@@ -129,6 +129,7 @@ scene_options = options(
     ),
 )
 
+
 model_options = options(
     click.option(
         "--model",
@@ -171,6 +172,16 @@ def _key_values(
     if len(found) != len(pairs):
         raise click.BadParameter("give each as NAME=VALUE, such as COMPRESS=ZSTD, and once")
     return found
+
+
+def _methods() -> tuple[str, ...]:
+    from geot2t.methods import NAMES  # not at the top: `geot2t --help` is to be quick
+
+    return NAMES
+
+
+def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
+    return str(click.Choice(_methods()).convert(name, option, ctx))
 
 
 @main.command()
@@ -228,6 +239,18 @@ def _key_values(
     callback=_key_values,
     help="GDAL creation option. May be repeated.",
 )
+@click.option(
+    "--method",
+    default="auto",
+    metavar="NAME",
+    callback=_method,
+    shell_complete=lambda _ctx, _option, begun: [n for n in _methods() if n.startswith(begun)],
+    show_default=True,
+    help="Method for all bands: network or prior, which use the model; linear, nearest, previous, "
+    "next, median, least-cloudy, harmonic or whittaker, in time; fillnodata or biharmonic, in "
+    "space. Or auto: for each band, whichever of network, prior and linear the self-check finds "
+    "best.",
+)
 @overwrite_option
 @model_options
 @json_option
@@ -254,6 +277,7 @@ def inpaint(
       geot2t inpaint scene.tif --series other_dates/ -o filled.tif
       geot2t inpaint scene.tif --cloud-mask clouds.tif --keep-nodata
       geot2t inpaint scene.tif --series '2022/*.tif' --max-error 300 --format COG
+      geot2t inpaint scene.tif --series other_dates/ --method whittaker
     """
     from geot2t import jobs
 

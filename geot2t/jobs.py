@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
+from geot2t.baselines import METHODS
 from geot2t.calibrate import LEVEL, SelfCheck, chosen, self_check
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
@@ -21,6 +22,7 @@ from geot2t.grid import Box, lattice
 from geot2t.io.item import scene_item
 from geot2t.io.sink import Outputs, default_output, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
+from geot2t.methods import AUTO, BaselineEstimates, Fewer, check_method
 from geot2t.shortlist import shortlist
 from geot2t.stream import (
     FROM_DATES,
@@ -79,24 +81,30 @@ class Lazy:
         model: str | Path | Estimates | None,
         device: str,
         *,
+        method: str,
         size: int,
         overlap: int,
         seed: int,
     ) -> None:
         self._stack, self._source, self._model, self._device = stack, source, model, device
-        self._size, self._overlap, self._seed = size, overlap, seed
+        self._method, self._size, self._overlap, self._seed = method, size, overlap, seed
         self._estimates: Estimates | None = None
         self._predict: Predict | None = None
         self.check: SelfCheck | None = None
         self.about: dict[str, Any] = {}
         # What the user chose must be found wrong before any work, what is built in cannot be.
-        if model is not None or device not in ("auto", "cpu"):
+        if model is not None or device not in ("auto", "cpu") or method in METHODS:
             self.estimates()
 
     def estimates(self) -> Estimates:
         """The methods."""
         if self._estimates is None:
-            self._estimates, self.about = _load(self._model, self._device, self._stack)
+            if self._method in METHODS and self._model is None:
+                self._estimates = BaselineEstimates(self._method)
+                self.about = {"name": self._method}
+            else:
+                found, self.about = _load(self._model, self._device, self._stack)
+                self._estimates = found if self._method == AUTO else Fewer(found, self._method)
         return self._estimates
 
     def __call__(
@@ -106,7 +114,12 @@ class Lazy:
         if self._predict is None:
             estimates = self.estimates()
             self.check = self_check(
-                self._source, estimates, size=self._size, overlap=self._overlap, seed=self._seed
+                self._source,
+                estimates,
+                size=self._size,
+                overlap=self._overlap,
+                seed=self._seed,
+                use=None if self._method == AUTO else self._method,
             )
             log.info("self-check: %s", self.check.reason or f"methods {self.check.methods}")
             self._predict = chosen(estimates, self.check)
@@ -144,6 +157,7 @@ def inpaint(
     overwrite: bool = False,
     device: str = "auto",
     model: str | Path | Estimates | None = None,
+    method: str = AUTO,
     window: int = 256,
     overlap: int = 64,
     batch: int = 1,
@@ -191,6 +205,10 @@ def inpaint(
         auto, cpu, cuda or cuda:N.
     model : str, Path or Estimates, optional
         A shipped model's name, a ``.safetensors`` file, or the methods themselves.
+    method : str
+        Used for all bands: ``network``, ``prior``, or a baseline (see `geot2t.baselines`),
+        which needs no model. ``auto`` takes for each band whichever of the model's methods the
+        self-check finds best.
     window, overlap, batch : int
         Model window and the part that neighbours share, in pixels, and windows at once. A
         batch above 1 may change the last bit of a prediction.
@@ -210,10 +228,12 @@ def inpaint(
     """
     rules = Rules(max_error, max_distance, keep_nodata)
     _check_windows(window, overlap, batch)
+    if model is None or isinstance(model, str | Path):
+        check_method(method, model=model is not None)
     options = {
         "clouds": clouds, "max_error": max_error, "max_distance": max_distance,
         "keep_nodata": keep_nodata, "window": window, "overlap": overlap, "batch": batch,
-        "seed": seed,
+        "seed": seed, "method": method,
     }  # fmt: skip
     scene, many = Path(scene), [series] if isinstance(series, str | Path) else list(series or ())
     with ExitStack() as opened:
@@ -233,8 +253,18 @@ def inpaint(
         )
         stack = _shortlisted(stack, seed)
         begun = datetime.now(UTC)
-        source = Surveyed(stack)
-        lazy = Lazy(stack, source, model, device, size=window, overlap=overlap, seed=seed)
+        # Baselines make nothing of what was observed elsewhere.
+        source: Source = stack if method in METHODS and model is None else Surveyed(stack)
+        lazy = Lazy(
+            stack,
+            source,
+            model,
+            device,
+            method=method,
+            size=window,
+            overlap=overlap,
+            seed=seed,
+        )
         stream = Stream(
             stack,
             source,

@@ -31,7 +31,7 @@ LAYERS = [
         "calibrate",
         "baselines",
     },
-    {"model"},
+    {"model", "methods"},
     {"tiles", "resume", "train", "xr", "jobs", "evaluate"},
     {"report", "about", "demo"},
     {"cli"},
@@ -46,10 +46,13 @@ HOMES = {
     "click": {"cli"},
     "torch": {
         "prior", "t2t", "generator", "critic", "losses", "checkpoint", "model", "tiles", "resume",
-        "train", "baselines",
+        "train",
     },
     "torchvision": set(),
 }  # fmt: skip
+
+# GDAL's fill takes an array and gives one: no file is opened, so it may leave the corner of files.
+ARRAYS_ONLY = {"baselines/space.py": "rasterio.fill.fillnodata"}
 
 
 def module_of(path: Path) -> str:
@@ -101,7 +104,8 @@ def test_no_two_modules_import_each_other():
 
 @pytest.mark.parametrize(("path", "names"), SOURCES.items(), ids=IDS)
 def test_heavy_libraries_stay_in_their_corner(path, names):
-    used = {name.split(".")[0] for name in names}
+    allowed = ARRAYS_ONLY.get(path.relative_to(PACKAGE).as_posix())
+    used = {name.split(".")[0] for name in names if name != allowed}
     module = module_of(path)
     assert not {lib for lib, homes in HOMES.items() if lib in used and module not in homes}
 
