@@ -218,6 +218,8 @@ def table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> str:
     last = [f"{summary['mae'][n]:.1f}" for n in names]
     last += [f"{summary['ratio'][r]:.3f}" for r in ratios]
     lines.append(" | ".join(["mean", "", "", "", *last]))
+    beside = [f"{summary['ratio'].get(f'{n} / linear', 1):.3f}" for n in names]
+    lines.append(" | ".join(["mean ratio to linear", "", "", "", *beside, *("" for _ in ratios)]))
     return "\n".join(f"| {line} |" for line in lines)
 
 

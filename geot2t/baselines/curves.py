@@ -25,9 +25,12 @@ coefficient. With fewer, only the mean is fitted."""
 TREND_DATES = 12
 """Dates for a trend, which is fitted only where the series spans more than a year."""
 
-RIDGE = 0.04
+SEASON = YEAR / 4
+"""Days that the dates of a pixel must span for harmonics: with less, a season is made up."""
+
+RIDGE = 0.2
 """Penalty on the squares of amplitudes, in observations: the variance of a date about the curve
-over that of an amplitude, a fifth of it squared."""
+over that of an amplitude."""
 
 BENT = 15.0**3
 """Whittaker's penalty on the integral of the squared second derivative, in days cubed: dates
@@ -45,10 +48,10 @@ Weights = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 def harmonic(pixels: Float, valid: Bool, days: Float, target: int) -> Prediction:
     """A mean, a trend and one or two annual harmonics, fitted to the other dates of each pixel.
 
-    Terms are fitted only where dates enough show the pixel (see `HARMONIC_DATES`), and a ridge
-    shrinks what the dates do not determine: dates of one month give little more than their
-    mean, not a season. The regression of Zhu and Woodcock 2014, "Continuous change detection
-    and classification of land cover using all available Landsat data",
+    Terms are fitted only where dates enough show the pixel (see `HARMONIC_DATES`) over a
+    quarter of a year, and a ridge shrinks what they do not determine. Dates of one month give
+    their mean. The regression of Zhu and Woodcock 2014, "Continuous change detection and
+    classification of land cover using all available Landsat data",
     doi:10.1016/j.rse.2014.01.011, without its search for change.
 
     Parameters
@@ -60,20 +63,17 @@ def harmonic(pixels: Float, valid: Bool, days: Float, target: int) -> Prediction
     angle = 2 * np.pi * since / YEAR
     others = np.delete(since, target)
     long = bool(others.size) and np.ptp(others) > YEAR
-    terms = np.stack(
-        [
-            np.ones_like(angle),
-            np.cos(angle), np.sin(angle),
-            np.cos(2 * angle), np.sin(2 * angle),
-            since / YEAR,
-        ], 1,
-    )  # fmt: skip  # (t, p)
+    season = [np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)]
+    terms = np.stack([np.ones_like(angle), *season, since / YEAR], 1)  # (t, p)
     first, second = HARMONIC_DATES
     needed = np.array([0, first, first, second, second, TREND_DATES if long else np.inf])
     penalty = np.array([0, *[RIDGE] * (terms.shape[1] - 1)])
 
     def weights(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+        shown = np.where(seen > 0, since, np.nan)  # (m, t)
+        span = np.nanmax(shown, 1) - np.nanmin(shown, 1)
         allowed = seen.sum(1)[:, None] >= needed  # (m, p)
+        allowed[:, 1:] &= (span >= SEASON)[:, None]
         moments = np.einsum("mt,tp,tq->mpq", seen, terms, terms, optimize=True)
         moments += np.eye(len(needed)) * np.where(allowed, penalty, 1.0)[:, None]
         both = allowed[:, :, None] & allowed[:, None]
