@@ -82,9 +82,10 @@ class Lazy:
         size: int,
         overlap: int,
         seed: int,
+        adapt: int = 0,
     ) -> None:
         self._stack, self._source, self._model, self._device = stack, source, model, device
-        self._size, self._overlap, self._seed = size, overlap, seed
+        self._size, self._overlap, self._seed, self._adapt = size, overlap, seed, adapt
         self._estimates: Estimates | None = None
         self._predict: Predict | None = None
         self.check: SelfCheck | None = None
@@ -96,7 +97,9 @@ class Lazy:
     def estimates(self) -> Estimates:
         """The methods."""
         if self._estimates is None:
-            self._estimates, self.about = _load(self._model, self._device, self._stack)
+            self._estimates, self.about = _load(
+                self._model, self._device, self._stack, self._adapt, self._seed
+            )
         return self._estimates
 
     def __call__(
@@ -114,7 +117,7 @@ class Lazy:
 
 
 def _load(
-    model: str | Path | Estimates | None, device: str, stack: Stack
+    model: str | Path | Estimates | None, device: str, stack: Stack, adapt: int, seed: int
 ) -> tuple[Estimates, dict[str, Any]]:
     if model is not None and not isinstance(model, str | Path):
         return model, {"name": type(model).__name__}
@@ -123,6 +126,10 @@ def _load(
 
     chosen_device = pick_device(device)
     loaded = load_model(model)
+    if adapt:
+        from geot2t import adapt as learning
+
+        loaded = learning.adapt(loaded, stack, adapt, chosen_device, seed=seed)
     about = {"name": loaded.name, "sha256": loaded.sha256, "device": str(chosen_device)}
     return ModelEstimates(loaded, stack.wavelengths, chosen_device), about
 
@@ -147,6 +154,7 @@ def inpaint(
     window: int = 256,
     overlap: int = 64,
     batch: int = 1,
+    adapt: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Result:
@@ -194,8 +202,10 @@ def inpaint(
     window, overlap, batch : int
         Model window and the part that neighbours share, in pixels, and windows at once. A
         batch above 1 may change the last bit of a prediction.
+    adapt : int
+        Steps of training on the other dates before anything is filled; 0 for none.
     seed : int
-        Of the self-check.
+        Of the self-check and of adaptation.
     progress : callable, optional
         Called with pixels done and pixels in all.
 
@@ -210,10 +220,12 @@ def inpaint(
     """
     rules = Rules(max_error, max_distance, keep_nodata)
     _check_windows(window, overlap, batch)
+    if adapt < 0:
+        raise InputError(f"the steps of adaptation must not be negative, got {adapt}")
     options = {
         "clouds": clouds, "max_error": max_error, "max_distance": max_distance,
         "keep_nodata": keep_nodata, "window": window, "overlap": overlap, "batch": batch,
-        "seed": seed,
+        "adapt": adapt, "seed": seed,
     }  # fmt: skip
     scene, many = Path(scene), [series] if isinstance(series, str | Path) else list(series or ())
     with ExitStack() as opened:
@@ -234,7 +246,9 @@ def inpaint(
         stack = _shortlisted(stack, seed)
         begun = datetime.now(UTC)
         source = Surveyed(stack)
-        lazy = Lazy(stack, source, model, device, size=window, overlap=overlap, seed=seed)
+        lazy = Lazy(
+            stack, source, model, device, size=window, overlap=overlap, seed=seed, adapt=adapt
+        )
         stream = Stream(
             stack,
             source,

@@ -32,7 +32,7 @@ LAYERS = [
         "baselines",
     },
     {"model"},
-    {"tiles", "resume", "train", "xr", "jobs", "evaluate"},
+    {"tiles", "resume", "train", "adapt", "xr", "jobs", "evaluate"},
     {"report", "about", "demo"},
     {"cli"},
     {"__main__"},
@@ -46,7 +46,7 @@ HOMES = {
     "click": {"cli"},
     "torch": {
         "prior", "t2t", "generator", "critic", "losses", "checkpoint", "model", "tiles", "resume",
-        "train", "baselines",
+        "train", "adapt", "baselines",
     },
     "torchvision": set(),
 }  # fmt: skip
