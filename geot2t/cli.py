@@ -213,6 +213,11 @@ def _key_values(
 )
 @click.option("--keep-nodata", is_flag=True, help="Fill only what the cloud mask marks.")
 @click.option(
+    "--sharp",
+    is_flag=True,
+    help="Give the fill the texture of the ground instead of the least error.",
+)
+@click.option(
     "--adapt",
     type=click.IntRange(0),
     metavar="STEPS",

@@ -21,6 +21,7 @@ from geot2t.grid import Box, lattice
 from geot2t.io.item import scene_item
 from geot2t.io.sink import Outputs, default_output, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
+from geot2t.sharpen import Sharp
 from geot2t.shortlist import shortlist
 from geot2t.stream import (
     FROM_DATES,
@@ -83,9 +84,11 @@ class Lazy:
         overlap: int,
         seed: int,
         adapt: int = 0,
+        sharp: bool = False,
     ) -> None:
         self._stack, self._source, self._model, self._device = stack, source, model, device
         self._size, self._overlap, self._seed, self._adapt = size, overlap, seed, adapt
+        self._sharp = sharp
         self._estimates: Estimates | None = None
         self._predict: Predict | None = None
         self.check: SelfCheck | None = None
@@ -100,6 +103,9 @@ class Lazy:
             self._estimates, self.about = _load(
                 self._model, self._device, self._stack, self._adapt, self._seed
             )
+            if self._sharp:
+                period = self._size - self._overlap
+                self._estimates = Sharp(self._estimates, period=period, seed=self._seed)
         return self._estimates
 
     def __call__(
@@ -155,6 +161,7 @@ def inpaint(
     overlap: int = 64,
     batch: int = 1,
     adapt: int = 0,
+    sharp: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Result:
@@ -204,8 +211,10 @@ def inpaint(
         batch above 1 may change the last bit of a prediction.
     adapt : int
         Steps of training on the other dates before anything is filled; 0 for none.
+    sharp : bool
+        Give fills the texture of the ground, at some cost in error (see `geot2t.sharpen`).
     seed : int
-        Of the self-check and of adaptation.
+        Of the self-check, of adaptation and of drawn texture.
     progress : callable, optional
         Called with pixels done and pixels in all.
 
@@ -225,7 +234,7 @@ def inpaint(
     options = {
         "clouds": clouds, "max_error": max_error, "max_distance": max_distance,
         "keep_nodata": keep_nodata, "window": window, "overlap": overlap, "batch": batch,
-        "adapt": adapt, "seed": seed,
+        "adapt": adapt, "sharp": sharp, "seed": seed,
     }  # fmt: skip
     scene, many = Path(scene), [series] if isinstance(series, str | Path) else list(series or ())
     with ExitStack() as opened:
@@ -247,7 +256,15 @@ def inpaint(
         begun = datetime.now(UTC)
         source = Surveyed(stack)
         lazy = Lazy(
-            stack, source, model, device, size=window, overlap=overlap, seed=seed, adapt=adapt
+            stack,
+            source,
+            model,
+            device,
+            size=window,
+            overlap=overlap,
+            seed=seed,
+            adapt=adapt,
+            sharp=sharp,
         )
         stream = Stream(
             stack,

@@ -29,6 +29,7 @@ LAYERS = [
         "io",
         "checkpoint",
         "calibrate",
+        "sharpen",
         "baselines",
     },
     {"model"},
