@@ -127,8 +127,11 @@ def _details(image: Double, mode: str = "nearest") -> list[Double]:
 def _local(detail: Double, seen: Bool) -> Double:
     """How strong observed ``detail (b, y, x)`` is near each pixel, over its mean; ``(y, x)``."""
     weight = gaussian_filter(seen.astype("float64"), REACH) + 1e-3
-    spread = np.maximum(detail[:, seen].std(1), np.finfo("float64").tiny)[:, None, None]
-    energy = np.square(detail / spread).mean(0) * seen
+    spread = detail[:, seen].std(1)
+    alive = spread > 1e-6 * spread.max()  # a constant band says nothing of texture
+    if not alive.any():
+        return np.ones(seen.shape)
+    energy = np.square(detail[alive] / spread[alive][:, None, None]).mean(0) * seen
     local = (gaussian_filter(energy, REACH) + 1e-3) / weight
     root: Double = np.sqrt(local)
     return root
