@@ -223,6 +223,20 @@ def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
     help="Where no other date shows the ground, fill up to this far from an observed pixel.",
 )
 @click.option("--keep-nodata", is_flag=True, help="Fill only what the cloud mask marks.")
+@click.option(
+    "--sharp",
+    is_flag=True,
+    help="Give the fill the texture of the ground instead of the least error.",
+)
+@click.option(
+    "--adapt",
+    type=click.IntRange(0),
+    metavar="STEPS",
+    default=0,
+    show_default=True,
+    help="First teach the network the other dates by so many steps of training; slow, and used "
+    "only where the self-check finds that it helped.",
+)
 @click.option("--no-error", is_flag=True, help="Do not write the error raster.")
 @click.option(
     "--format",

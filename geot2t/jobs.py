@@ -23,6 +23,7 @@ from geot2t.io.item import scene_item
 from geot2t.io.sink import Outputs, default_output, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
 from geot2t.methods import AUTO, BaselineEstimates, Fewer, check_method
+from geot2t.sharpen import Sharp
 from geot2t.shortlist import shortlist
 from geot2t.stream import (
     FROM_DATES,
@@ -85,9 +86,12 @@ class Lazy:
         size: int,
         overlap: int,
         seed: int,
+        adapt: int = 0,
+        sharp: bool = False,
     ) -> None:
         self._stack, self._source, self._model, self._device = stack, source, model, device
-        self._method, self._size, self._overlap, self._seed = method, size, overlap, seed
+        self._size, self._overlap, self._seed, self._adapt = size, overlap, seed, adapt
+        self._method, self._sharp = method, sharp
         self._estimates: Estimates | None = None
         self._predict: Predict | None = None
         self.check: SelfCheck | None = None
@@ -103,8 +107,13 @@ class Lazy:
                 self._estimates = BaselineEstimates(self._method)
                 self.about = {"name": self._method}
             else:
-                found, self.about = _load(self._model, self._device, self._stack)
+                found, self.about = _load(
+                    self._model, self._device, self._stack, self._adapt, self._seed
+                )
                 self._estimates = found if self._method == AUTO else Fewer(found, self._method)
+            if self._sharp:
+                period = self._size - self._overlap
+                self._estimates = Sharp(self._estimates, period=period, seed=self._seed)
         return self._estimates
 
     def __call__(
@@ -127,7 +136,7 @@ class Lazy:
 
 
 def _load(
-    model: str | Path | Estimates | None, device: str, stack: Stack
+    model: str | Path | Estimates | None, device: str, stack: Stack, adapt: int, seed: int
 ) -> tuple[Estimates, dict[str, Any]]:
     if model is not None and not isinstance(model, str | Path):
         return model, {"name": type(model).__name__}
@@ -136,6 +145,10 @@ def _load(
 
     chosen_device = pick_device(device)
     loaded = load_model(model)
+    if adapt:
+        from geot2t import adapt as learning
+
+        loaded = learning.adapt(loaded, stack, adapt, chosen_device, seed=seed)
     about = {"name": loaded.name, "sha256": loaded.sha256, "device": str(chosen_device)}
     return ModelEstimates(loaded, stack.wavelengths, chosen_device), about
 
@@ -161,6 +174,8 @@ def inpaint(
     window: int = 256,
     overlap: int = 64,
     batch: int = 1,
+    adapt: int = 0,
+    sharp: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Result:
@@ -212,8 +227,12 @@ def inpaint(
     window, overlap, batch : int
         Model window and the part that neighbours share, in pixels, and windows at once. A
         batch above 1 may change the last bit of a prediction.
+    adapt : int
+        Steps of training on the other dates before anything is filled; 0 for none.
+    sharp : bool
+        Give fills the texture of the ground, at some cost in error (see `geot2t.sharpen`).
     seed : int
-        Of the self-check.
+        Of the self-check, of adaptation and of drawn texture.
     progress : callable, optional
         Called with pixels done and pixels in all.
 
@@ -228,12 +247,14 @@ def inpaint(
     """
     rules = Rules(max_error, max_distance, keep_nodata)
     _check_windows(window, overlap, batch)
+    if adapt < 0:
+        raise InputError(f"the steps of adaptation must not be negative, got {adapt}")
     if model is None or isinstance(model, str | Path):
-        check_method(method, model=model is not None)
+        check_method(method, model=model is not None, adapt=adapt > 0)
     options = {
         "clouds": clouds, "max_error": max_error, "max_distance": max_distance,
         "keep_nodata": keep_nodata, "window": window, "overlap": overlap, "batch": batch,
-        "seed": seed, "method": method,
+        "adapt": adapt, "sharp": sharp, "seed": seed, "method": method,
     }  # fmt: skip
     scene, many = Path(scene), [series] if isinstance(series, str | Path) else list(series or ())
     with ExitStack() as opened:
@@ -264,6 +285,8 @@ def inpaint(
             size=window,
             overlap=overlap,
             seed=seed,
+            adapt=adapt,
+            sharp=sharp,
         )
         stream = Stream(
             stack,

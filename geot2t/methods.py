@@ -100,8 +100,8 @@ class Fewer:
         return self._estimates(pixels, valid, days, target, methods, **more)
 
 
-def check_method(method: str, *, model: bool) -> None:
-    """Refuse a method that is not there, or that has no use for a model that was given.
+def check_method(method: str, *, model: bool, adapt: bool) -> None:
+    """Refuse a method that is not there, or that has no use for what else was asked for.
 
     Parameters
     ----------
@@ -109,6 +109,8 @@ def check_method(method: str, *, model: bool) -> None:
         What was asked for.
     model : bool
         Whether the user named a model.
+    adapt : bool
+        Whether the network is to learn from the scene's series.
 
     Raises
     ------
@@ -119,3 +121,5 @@ def check_method(method: str, *, model: bool) -> None:
         raise InputError(f"no method {method!r}; there are {', '.join(NAMES)}")
     if model and method in METHODS:
         raise InputError(f"the method {method} uses no model; leave the method or the model out")
+    if adapt and method not in (AUTO, "network"):
+        raise InputError(f"the method {method} does not use the network; leave out --adapt")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -59,21 +59,31 @@ class Place:
 
     Parameters
     ----------
-    folder : Path
-        Folder of GeoTIFFs.
+    stack : Stack
+        Its scenes.
+    name : str
+        Of the place.
+    untold : sequence of int
+        Dates that are shown, but never hidden and asked for.
     """
 
-    def __init__(self, folder: Path) -> None:
-        scenes = scenes_in(folder)
-        if not scenes:
-            raise InputError(f"{folder} holds no scenes (GeoTIFFs that are not masks)")
-        self.folder = folder
-        self._stack: Stack = open_stack(scenes[0], series=scenes[1:], need_dates=len(scenes) > 1)
+    def __init__(self, stack: Stack, name: str, untold: Sequence[int] = ()) -> None:
+        self.name, self._stack = name, stack
+        self.teaches = ~np.isin(np.arange(len(stack.days)), untold)
         self.extent = self._stack.extent
         self.times = len(self._stack.days)
         self.wavelengths = np.asarray(self._stack.wavelengths, "float32")
         self._whole: Block | None = None
         self._surveys: dict[Box, Survey] = {}
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """The place whose GeoTIFFs are in ``folder``."""
+        scenes = scenes_in(folder)
+        if not scenes:
+            raise InputError(f"{folder} holds no scenes (GeoTIFFs that are not masks)")
+        stack = open_stack(scenes[0], series=scenes[1:], need_dates=len(scenes) > 1)
+        return cls(stack, folder.name)
 
     def read(self, box: Box) -> Block:
         """Read ``box``, which may overhang the raster, of all dates."""
@@ -109,11 +119,11 @@ def find_places(tiles: Path) -> list[Place]:
     if not tiles.is_dir():
         raise InputError(f"{tiles} is not a folder; --tiles takes a folder of GeoTIFFs")
     if scenes_in(tiles):
-        return [Place(tiles)]
+        return [Place.of(tiles)]
     folders = [p for p in sorted(tiles.iterdir()) if p.is_dir() and scenes_in(p)]
     if not folders:
         raise InputError(f"{tiles} holds no GeoTIFFs, nor do its folders")
-    return [Place(folder) for folder in folders]
+    return [Place.of(folder) for folder in folders]
 
 
 class Windows(Dataset[Sample]):
@@ -181,7 +191,7 @@ class Windows(Dataset[Sample]):
         rest = np.ones((height, width), bool)
         rest[inside.within(box)] = False
         share = (block.valid & ~rest).sum((1, 2)) / (inside.height * inside.width)
-        targets = np.flatnonzero(share > 0.3)
+        targets = np.flatnonzero((share > 0.3) & place.teaches)
         if not len(targets):
             return None
         target = int(rng.choice(targets))
@@ -332,6 +342,21 @@ def batch_of(
     }
     truth = together(part.truth for part in parts)
     return Sample(Evidence(**evidence), truth, together(part.weight for part in parts))
+
+
+def drawn_batch(
+    pool: Sequence[Sample], windows: int, rng: np.random.Generator, device: torch.device
+) -> Sample:
+    """Samples of one size drawn from ``pool``, as many as cost what ``windows`` of 96 px do."""
+    size = int(rng.choice(SIZES))
+    alike = [s for s in pool if s.truth.shape[-1] == size] or list(pool)[-1:]
+    size = alike[0].truth.shape[-1]
+    bands = int(rng.integers(1, 4))
+    alike = [s for s in alike if s.truth.shape[1] >= bands] or alike
+    count = max(2, round(windows * (96 / size) ** 2 * 2 / bands))
+    picked = [alike[i] for i in rng.integers(len(alike), size=count)]
+    bands = min(bands, *(s.truth.shape[1] for s in picked))
+    return batch_of(picked, bands, rng, device)
 
 
 def _turn(way: int) -> Callable[[Tensor], Tensor]:

@@ -39,7 +39,7 @@ from geot2t.losses import (
 )
 from geot2t.model import pick_device
 from geot2t.resume import load_state, remove_state, save_state
-from geot2t.tiles import SIZES, Sample, Windows, batch_of, find_places, split
+from geot2t.tiles import Sample, Windows, drawn_batch, find_places, split
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Trainer:
                 module.train()
         self.generator.to(device)
         self.critic.to(device)
-        self.average = AveragedModel(self.generator, avg_fn=_averaging(config.averaging))
+        self.average = AveragedModel(self.generator, avg_fn=averaging(config.averaging))
         self.optimiser = torch.optim.AdamW(
             self.generator.parameters(), config.rate, betas=(0.9, 0.99), weight_decay=0.01
         )
@@ -157,8 +157,8 @@ class Trainer:
         self.step = 0
         self.card: dict[str, Any] = {
             "places": {
-                "learnt_from": sorted({p.folder.name for p, _ in learn}),
-                "held_back": sorted({p.folder.name for p, _ in check}),
+                "learnt_from": sorted({p.name for p, _ in learn}),
+                "held_back": sorted({p.name for p, _ in check}),
             },
             "settings": asdict(config),
         }
@@ -267,15 +267,7 @@ class Trainer:
                 pool.append(next(stream))
                 drawn += 1
             rng = np.random.default_rng([c.seed, 7, step])
-            size = int(rng.choice(SIZES))
-            alike = [s for s in pool if s.truth.shape[-1] == size] or list(pool)[-1:]
-            size = alike[0].truth.shape[-1]
-            bands = int(rng.integers(1, 4))
-            alike = [s for s in alike if s.truth.shape[1] >= bands] or alike
-            count = max(2, round(c.batch * (96 / size) ** 2 * 2 / bands))
-            picked = [alike[i] for i in rng.integers(len(alike), size=count)]
-            bands = min(bands, *(s.truth.shape[1] for s in picked))
-            yield batch_of(picked, bands, rng, self.device), rng
+            yield drawn_batch(pool, c.batch, rng, self.device), rng
 
     # -- held-back windows ---------------------------------------------------------------------
 
@@ -363,7 +355,7 @@ class Trainer:
             file.write(json.dumps(row) + "\n")
 
 
-def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """A moving average that forgets the start: it begins short and grows to ``decay``."""
 
     def update(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:

@@ -84,14 +84,14 @@ def test_inpaint_takes_all_its_options(folder: Path) -> None:
         "--clouds", "qa", "--date", "20220610", "--max-error", "2000", "--max-distance", "20",
         "--keep-nodata", "--no-error", "--format", "cog", "--co", "COMPRESS=ZSTD", "--co",
         "LEVEL=1", "--device", "cpu", "--window", "128", "--overlap", "32", "--batch", "2",
-        "--seed", "4", "--method", "prior", "--json",
+        "--seed", "4", "--sharp", "--method", "prior", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     item = json.loads(result.stdout)
     options = item["properties"]["geot2t:options"]
     assert options == {
         "clouds": "qa", "max_error": 2000, "max_distance": 20, "keep_nodata": True, "window": 128,
-        "overlap": 32, "batch": 2, "seed": 4, "method": "prior",
+        "overlap": 32, "batch": 2, "adapt": 0, "sharp": True, "seed": 4, "method": "prior",
     }  # fmt: skip
     assert item["properties"]["geot2t:dates_used"][0] == "2022-06-05"
     assert not (folder / "out_error.tif").exists()

@@ -29,10 +29,11 @@ LAYERS = [
         "io",
         "checkpoint",
         "calibrate",
+        "sharpen",
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "xr", "jobs", "evaluate"},
+    {"tiles", "resume", "train", "adapt", "xr", "jobs", "evaluate"},
     {"report", "about", "demo"},
     {"cli"},
     {"__main__"},
@@ -46,7 +47,7 @@ HOMES = {
     "click": {"cli"},
     "torch": {
         "prior", "t2t", "generator", "critic", "losses", "checkpoint", "model", "tiles", "resume",
-        "train",
+        "train", "adapt",
     },
     "torchvision": set(),
 }  # fmt: skip

@@ -161,6 +161,8 @@ def test_what_cannot_be_is_refused_before_any_work(
         jobs.inpaint(scene, out, method="kriging")
     with pytest.raises(InputError, match="the method median uses no model"):
         jobs.inpaint(scene, out, method="median", model="t2t-gan")
+    with pytest.raises(InputError, match="the method prior does not use the network"):
+        jobs.inpaint(scene, out, method="prior", adapt=5)
     monkeypatch.setitem(space.LIBRARIES, "biharmonic", ("no_such_module", "scikit-image"))
     with pytest.raises(InputError, match="needs scikit-image"):
         jobs.inpaint(scene, out, method="biharmonic")
