@@ -6,6 +6,7 @@ Reflectance runs from 0 to 1. `pred` and `truth` are (b, y, x) float arrays with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,8 @@ def texture(pred: Array, truth: Array, where: Bools, lag: int = 1) -> float | No
     _pixels(pred, truth, where)
     top = bottom = 0.0
     for axis in (0, 1):
-        w, p, t = (np.moveaxis(v, axis - 2, -1) for v in (where, pred, truth))
+        w = np.moveaxis(where, axis - 2, -1)
+        p, t = (np.moveaxis(v, axis - 2, -1) for v in (pred, truth))
         pair = w[..., lag:] & w[..., :-lag]
         top += float(np.abs(p[..., lag:] - p[..., :-lag])[:, pair].sum())
         bottom += float(np.abs(t[..., lag:] - t[..., :-lag])[:, pair].sum())
@@ -154,3 +156,57 @@ def gap_sizes(where: Bools) -> NDArray[np.int64]:
     area = np.bincount(labels.ravel())
     area[0] = 0
     return np.asarray(area[labels], np.int64)
+
+
+def variogram(pred: Array, truth: Array, where: Bools, lag: int) -> float | None:
+    """Semivariance of the fill at `lag` over that of the truth, both pixels of a pair in the gap.
+
+    Half the mean squared difference along rows and columns (Matheron, 1963), pooled over bands.
+    """
+    _pixels(pred, truth, where)
+    top = bottom = 0.0
+    for axis in (0, 1):
+        w = np.moveaxis(where, axis - 2, -1)
+        p, t = (np.moveaxis(v, axis - 2, -1) for v in (pred, truth))
+        pair = w[..., lag:] & w[..., :-lag]
+        top += float(((p[..., lag:] - p[..., :-lag])[:, pair] ** 2).sum())
+        bottom += float(((t[..., lag:] - t[..., :-lag])[:, pair] ** 2).sum())
+    return top / bottom if bottom > 0 else None
+
+
+def gap_distance(where: Bools, observed: Bools) -> Array:
+    """Euclidean distance in pixels to the nearest observed pixel, (y, x); infinite without one."""
+    if not (observed & ~where).any():
+        return np.full(where.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(~(observed & ~where)), np.float64)
+
+
+def win_shares(scores: Array) -> Array:
+    """Share of cases that each method wins, of (cases, methods) errors; ties are split evenly."""
+    best = scores == scores.min(1, keepdims=True)
+    return np.asarray((best / best.sum(1, keepdims=True)).mean(0), np.float64)
+
+
+def ratio_interval(
+    scores: Array, reference: Array, seed: int = 0, draws: int = 2000
+) -> tuple[float, float, float]:
+    """Mean of `scores` over mean of `reference`, with a 95 % paired bootstrap interval.
+
+    Both are (cases,) and one case's pair is drawn together (Efron, 1979): (ratio, low, high).
+    """
+    if scores.shape != reference.shape or scores.ndim != 1 or not scores.size:
+        raise InputError("A ratio needs the same cases, one at least, on both sides.")
+    if not (reference > 0).all():
+        raise InputError("A ratio needs reference errors above zero.")
+    pick = np.random.default_rng(seed).integers(0, len(scores), (draws, len(scores)))
+    low, high = np.percentile(scores[pick].mean(1) / reference[pick].mean(1), [2.5, 97.5])
+    return float(scores.mean() / reference.mean()), float(low), float(high)
+
+
+def calibration(
+    pred: Array, truth: Array, where: Bools, halves: Mapping[float, Array]
+) -> dict[str, list[float]]:
+    """Measured coverage beside nominal: `halves` gives each level in 0-1 its half-width (b, y, x)."""
+    nominal = sorted(halves)
+    measured = [interval(pred, truth, where, halves[level])["coverage"] for level in nominal]
+    return {"nominal": nominal, "measured": measured}

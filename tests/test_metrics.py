@@ -50,3 +50,37 @@ def test_torchmetrics_agrees() -> None:
     assert metrics.sam(PRED, TRUTH, ALL) == pytest.approx(angle, rel=1e-5)
     theirs = float(image.error_relative_global_dimensionless_synthesis(p, t, ratio=1))
     assert metrics.ergas(PRED, TRUTH, ALL) == pytest.approx(theirs, rel=1e-5)
+
+
+def test_summaries() -> None:
+    gap = np.zeros_like(ALL)
+    gap[10:20, 10:20] = True
+    assert metrics.variogram(2 * TRUTH, TRUTH, gap, 4) == pytest.approx(4)
+    distance = metrics.gap_distance(gap, ALL)
+    assert (distance[gap].min(), distance[gap].max()) == (1, 5)
+    assert not distance[~gap].any()
+    assert np.isinf(metrics.gap_distance(ALL, ALL)).all()
+    scores = RNG.uniform(1, 2, (12, 3))
+    scores[0] = 1
+    assert metrics.win_shares(scores).sum() == pytest.approx(1)
+    ratio, low, high = metrics.ratio_interval(scores[:, 0], scores[:, 1], seed=1)
+    assert low <= ratio <= high
+    assert (ratio, low, high) == metrics.ratio_interval(scores[:, 0], scores[:, 1], seed=1)
+    assert metrics.ratio_interval(scores[:, 0] * 2, scores[:, 0]) == pytest.approx((2, 2, 2))
+
+
+def test_intervals_and_steps() -> None:
+    gap = np.zeros_like(ALL)
+    gap[10:20, 10:20] = True
+    half = np.full(TRUTH.shape, 0.02)
+    assert metrics.interval(TRUTH + 0.01, TRUTH, gap, half) == pytest.approx(
+        {"coverage": 1, "width": 0.04}
+    )
+    assert metrics.interval(TRUTH + 0.03, TRUTH, gap, half)["coverage"] == 0
+    raised = metrics.seam(TRUTH + 1, TRUTH, gap, ~gap)
+    assert raised is not None
+    assert raised > 2
+    assert metrics.texture(TRUTH * 0 + 0.3, TRUTH, gap) == 0
+    halves = {0.9: half, 0.5: half / 4}
+    curve = metrics.calibration(TRUTH + 0.01, TRUTH, gap, halves)
+    assert curve == {"nominal": [0.5, 0.9], "measured": [0, 1]}
