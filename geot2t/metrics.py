@@ -206,7 +206,7 @@ def ratio_interval(
 def calibration(
     pred: Array, truth: Array, where: Bools, halves: Mapping[float, Array]
 ) -> dict[str, list[float]]:
-    """Measured coverage beside nominal; `halves` gives each level (0-1) its half-width (b, y, x)."""
+    """Measured beside nominal coverage; `halves` maps each level to its half-width (b, y, x)."""
     nominal = sorted(halves)
     measured = [interval(pred, truth, where, halves[level])["coverage"] for level in nominal]
     return {"nominal": nominal, "measured": measured}
