@@ -2,8 +2,9 @@
 
 A joint regression on all chosen dates and bands (`joint`) says what a window as a whole teaches;
 it and the best dates are then each regressed locally, with coefficients that vary smoothly over
-the window (`pyramid`), and combined by their local residuals. Where no regression has support,
-time is interpolated; where no other date was observed, space is.
+the window (`pyramid`), and combined by their local residuals. Where nothing of the target was
+observed, the other dates are averaged (`temporal`) or time is interpolated; where no other date
+was observed, space is.
 
 Axes: n windows, t dates, k chosen dates, b bands, y x pixels; v u are rows, columns of cells.
 """
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from geot2t.errors import InputError
 from geot2t.prior.joint import every, joint_regression
 from geot2t.prior.pyramid import CELL, distance_error, enlarge, pool, pull_push
+from geot2t.prior.temporal import interpolate_date
 
 LOCAL = 4
 """Dates with a local regression of their own."""
@@ -208,19 +210,42 @@ def _estimate(
         fit_near = torch.where(fit_seen[:, :, 0] > 0, far, torch.inf).amin(1)
         near = torch.where(known[:, 0] > 0, fit_near, near)
 
+    taught = own_seen.sum((1, 2, 3)) + more_seen[:, target].sum((1, 2))
+    _fill_blind(
+        (taught < FEW) & ~fits.any(1),
+        z[:, others],
+        seen[:, others, 0] > 0,
+        apart[others],
+        (mean, scale, near),
+    )
+
     there = images_seen[:, :LOCAL] > 0
     local_mean = torch.where(there, local_mean, mean.unsqueeze(1))
-    exists = there.any(-1).any(-1)[:, :, 0]
     crop = (..., slice(height), slice(width))
     return Prior(
         mean=(mean * spread[:, 0] + centre[:, 0])[crop],
         scale=((scale.clamp(min=0) + 1e-3) * spread[:, 0])[crop],
-        chosen=torch.where(exists, index[:, :LOCAL], -1),
+        chosen=torch.where(there.any(-1).any(-1)[:, :, 0], index[:, :LOCAL], -1),
         per_date=(local_mean * spread + centre)[crop],
         per_date_scale=((local_scale + 1e-3) * spread)[crop],
         per_date_valid=there[:, :, 0][crop],
         days=near[crop],
     )
+
+
+def _fill_blind(
+    blind: Tensor, z: Tensor, seen: Tensor, apart: Tensor, out: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Put mean, expected error and days of windows that saw nothing of the target into ``out``.
+
+    ``blind (n,)`` says which; ``z (n, t, b, y, x)``, ``seen (n, t, y, x)`` and ``apart (t,)`` are those of the other dates.
+    """
+    for i in torch.nonzero(blind).flatten().tolist():
+        found = interpolate_date(z[i], seen[i], apart)
+        if found is not None:
+            use = found[2].isfinite()
+            for values, better in zip(out, found, strict=True):
+                values[i] = torch.where(use, better, values[i])
 
 
 def _take(values: Tensor, index: Tensor) -> Tensor:
