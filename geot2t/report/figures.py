@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,7 +214,10 @@ def _scatter(results: Mapping[str, Any]) -> tuple[Any, str] | None:
         axis.scatter(x, y, s=30, alpha=0.8, linewidths=0, label=_plain(method), **style)
         lower = sum(b < a for a, b in pairs)
         said.append(f"{method} lies below the prior in {lower} of {len(pairs)} cases")
-    for set_scale, set_limits in ((axis.set_xscale, axis.set_xlim), (axis.set_yscale, axis.set_ylim)):
+    for set_scale, set_limits in (
+        (axis.set_xscale, axis.set_xlim),
+        (axis.set_yscale, axis.set_ylim),
+    ):
         set_scale("log")
         set_limits(low, high)
     _plain_log(axis, high / low)
@@ -263,7 +266,9 @@ def _by(key: str) -> Callable[[Mapping[str, Any]], tuple[Any, str] | None]:
                 heights = [float("nan") if v is None else v * (100 if i else 1) for v in values]
                 dash = _DASHES[methods_of(results).index(method) % len(_DASHES)]
                 style = _look(methods_of(results), method)
-                axis.plot(range(len(buckets)), heights, linestyle=dash, label=_plain(method), **style)
+                axis.plot(
+                    range(len(buckets)), heights, linestyle=dash, label=_plain(method), **style
+                )
                 if i == 0:
                     digits = decimals(values)
                     said.append(f"{method} {', '.join(written(v, digits) for v in values)}")
@@ -377,8 +382,7 @@ def _mean(values: Sequence[float]) -> float | None:
 _FIGURES: dict[str, tuple[str, str, Callable[[Mapping[str, Any]], tuple[Any, str] | None]]] = {
     "ratio_to_linear": (
         "Error next to linear interpolation",
-        "Dots are means over the cases, lines their intervals; at the dashed line a method is as "
-        "good as linear interpolation.",
+        "Dots are means over the cases, lines their intervals; the dashed line is as good as linear.",
         _ratios,
     ),
     "case_by_case": (
