@@ -23,6 +23,7 @@ from torch import Tensor
 from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import ModelError
 from geot2t.generator import Generator, GeneratorConfig
+from geot2t.io.publish import write_bytes
 
 FORMAT = "geot2t-model/1"
 SHIPPED = Path(__file__).parent / "weights"
@@ -79,21 +80,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file that appears under ``path`` only when it is complete and on disk."""
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise ModelError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_model(path: Path, model: Model) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geot2t.checkpoint import read_tensors, write_bytes, write_tensors
+from geot2t.checkpoint import read_tensors, write_tensors
 from geot2t.errors import InputError, ModelError
+from geot2t.io.publish import write_bytes
 
 Modules = Mapping[str, nn.Module]
 Optimisers = Mapping[str, torch.optim.Optimizer]

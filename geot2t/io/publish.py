@@ -81,6 +81,26 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.part-{os.getpid()}")
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file that appears under ``path`` only when it is complete and on the disk.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not take it; what was there before is left as it was.
+    """
+    part = part_path(path)
+    with _os_errors(path):
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
 def check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Make sure, before any work, that the outputs may be put where they should go.
 
