@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from geot2t.bodies import architecture
 from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import ModelError
 from geot2t.generator import Generator, GeneratorConfig
@@ -30,6 +31,9 @@ SHIPPED = Path(__file__).parent / "weights"
 DEFAULT = "t2t-gan"
 _LIMIT = 4 << 30
 """Largest model file that is read, in bytes."""
+
+_MOVED = dict.fromkeys(("up2", "mix2", "up1", "mix1"), "back")
+"""Where parts of the generator went that files from before there were architectures hold."""
 
 Config = TypeVar("Config", GeneratorConfig, CriticConfig)
 
@@ -125,10 +129,18 @@ def _config(kind: type[Config], values: object, path: Path) -> Config:
     known = {f.name for f in fields(kind)}
     if not isinstance(values, dict) or set(values) - known:
         raise ModelError(f"{path} does not describe a {kind.__name__}; it needs {sorted(known)}")
+    if "arch" in values:
+        architecture(values["arch"])
     # Sizes come from a file that may be anybody's: they bound what is allocated below.
-    if not all(isinstance(v, int) and 0 < v <= 4096 for v in values.values()):
+    sizes = [v for k, v in values.items() if k != "arch"]
+    if not all(isinstance(v, int) and 0 < v <= 4096 for v in sizes):
         raise ModelError(f"{path} has a {kind.__name__} value that is not 1 to 4096")
     return kind(**values)
+
+
+def _today(key: str) -> str:
+    home = _MOVED.get(key.split(".", 1)[0])
+    return f"{home}.{key}" if home else key
 
 
 def load_model(name: str | Path | None = None) -> Model:
@@ -174,6 +186,8 @@ def load_model(name: str | Path | None = None) -> Model:
             for key, value in tensors.items()
             if key.startswith(f"{part}.")
         }
+        if part == "generator" and "arch" not in document["generator"]:
+            own = {_today(key): value for key, value in own.items()}
         try:
             module.load_state_dict(own, assign=True)
         except RuntimeError as error:

@@ -326,6 +326,11 @@ def inpaint(
     help="Model to start from: one that ships, or a .safetensors file.",
 )
 @click.option(
+    "--arch",
+    type=click.Choice(["t2t", "vit", "swin", "unet"]),
+    help="Architecture of both networks. [default: that of --init, else t2t]",
+)
+@click.option(
     "--steps", type=click.IntRange(1), metavar="N", help="Steps of training. [default: 4400]"
 )
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Windows per step. [default: 6]")
@@ -346,6 +351,7 @@ def train(
     tiles: Path,
     output: Path,
     init: str,
+    arch: str | None,
     steps: int | None,
     batch: int | None,
     seed: int,
@@ -360,12 +366,13 @@ def train(
     Examples
       geot2t train --tiles my_places/ -o my_model.safetensors
       geot2t train --tiles my_places/ -o my_model.safetensors --init t2t-gan --steps 1000
+      geot2t train --tiles my_places/ -o plain.safetensors --arch vit
       geot2t train --tiles my_places/ -o my_model.safetensors --resume
     """
     from geot2t.train import TrainConfig
     from geot2t.train import train as run
 
-    config = TrainConfig(seed=seed)
+    config = TrainConfig(seed=seed, arch=arch)
     config = replace(config, steps=steps or config.steps, batch=batch or config.batch)
     start = None if init == "none" else init
     click.echo(run(tiles, output, config=config, init=start, quiet=not _shows_bar(), **rest))

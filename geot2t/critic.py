@@ -1,4 +1,4 @@
-"""The critic: a T2T-ViT that says where, and whether, a window looks unlike real ground."""
+"""The critic, by default a T2T-ViT: where, and whether, a window looks unlike real ground."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from geot2t.t2t import SPLITS, Attention, FeedForward, T2TStem, positions
+from geot2t.bodies import architecture
+from geot2t.t2t import Attention, FeedForward, positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,9 @@ class CriticConfig:
     reach: int = 16
     """Side, in tokens, of the squares within which the soft splits' tokens attend."""
 
+    arch: str = "t2t"
+    """Name of the architecture."""
+
 
 class Critic(nn.Module):
     """Score windows of any number of bands; high means like observed ground."""
@@ -37,9 +41,10 @@ class Critic(nn.Module):
     def __init__(self, config: CriticConfig) -> None:
         super().__init__()
         self.config = config
-        d = config.embed_dim
-        self.stem = T2TStem(1, config.token_dim, d, SPLITS, config.reach)
-        self.space = nn.ModuleList(Attention(d, config.heads) for _ in range(config.depth))
+        parts = architecture(config.arch)
+        d, heads = config.embed_dim, config.heads
+        self.stem = parts.critic_stem(1, config.token_dim, d, heads, config.reach)
+        self.space = nn.ModuleList(parts.critic_space(d, heads, i) for i in range(config.depth))
         self.across = nn.ModuleList(Attention(d, config.heads) for _ in range(config.depth))
         self.mlp = nn.ModuleList(FeedForward(d) for _ in range(config.depth))
         self.where = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 1))
@@ -62,8 +67,8 @@ class Critic(nn.Module):
         h, w = x.shape[1:3]
         x = x + positions(h, w, x.shape[-1], x.device).to(x.dtype)
         for space, across, mlp in zip(self.space, self.across, self.mlp, strict=True):
-            x = space(rearrange(x, "m h w d -> m (h w) d"))
-            x = across(rearrange(x, "(n b) t d -> (n t) b d", n=n, b=b))
+            x = space(x)
+            x = across(rearrange(x, "(n b) h w d -> (n h w) b d", n=n, b=b))
             x = mlp(rearrange(x, "(n h w) b d -> (n b) h w d", n=n, h=h, w=w))
         x = reduce(x, "(n b) h w d -> n h w d", "mean", n=n, b=b)
         whether = self.whether(reduce(x, "n h w d -> n d", "mean"))

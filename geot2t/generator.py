@@ -1,8 +1,9 @@
 """The generator: reads every date, band by band, and corrects the classical estimate.
 
-Every band of every date is encoded by the same tokens-to-token stem. Attention then mixes
-tokens over space, and over all dates and bands of a place. Un-splits lead back to the pixels,
-where each date votes, with its own regression onto the target, for a share in the result.
+Every band of every date is encoded by the same stem. Tokens are then mixed over space, and by
+attention over all dates and bands of a place. On the way back to the pixels each date votes,
+with its own regression onto the target, for a share in the result. Stem, mixing over space and
+way back are those of an architecture (`geot2t.bodies`), tokens-to-token unless told otherwise.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geot2t.t2t import SPLITS, Attention, FeedForward, T2TStem, TokenMixer, positions, un_split
+from geot2t.bodies import architecture
+from geot2t.t2t import SPLITS, Attention, FeedForward, positions, un_split
 
 STRIDE = math.prod(stride for _, stride in SPLITS)
-"""Window sides must divide by this."""
+"""Window sides must divide by this, whatever the architecture."""
 
 _CHANNELS = 6
 _CLOCK = 7
@@ -49,6 +51,9 @@ class GeneratorConfig:
 
     frames: int = 5
     """Greatest number of dates looked at: the target and the best others."""
+
+    arch: str = "t2t"
+    """Name of the architecture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,45 +108,46 @@ class Guess:
 
 
 class _Block(nn.Module):
-    """Attention over space, then over all frames and bands of a place, then an MLP."""
+    """Mixing over space, attention over all frames and bands of a place, then an MLP."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, space: nn.Module) -> None:
         super().__init__()
-        self.space = Attention(dim, heads)
+        self.space = space
         self.across = Attention(dim, heads)
         self.mlp = FeedForward(dim)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """Mix ``x`` ``(n, b, f, h, w, d)``; ``present`` ``(n, f)`` says which frames exist."""
         n, b, f, h, w, _ = x.shape
-        x = self.space(rearrange(x, "n b f h w d -> (n b f) (h w) d"))
-        x = rearrange(x, "(n b f) (h w) d -> (n h w) (b f) d", n=n, b=b, f=f, h=h, w=w)
+        x = self.space(rearrange(x, "n b f h w d -> (n b f) h w d"))
+        x = rearrange(x, "(n b f) h w d -> (n h w) (b f) d", n=n, b=b, f=f)
         x = self.across(x, repeat(present, "n f -> (n h w) (b f)", h=h, w=w, b=b))
         x = rearrange(x, "(n h w) (b f) d -> n b f h w d", n=n, h=h, w=w, b=b, f=f)
         return torch.as_tensor(self.mlp(x))
 
 
 class Generator(nn.Module):
-    """T2T generator; see the module's docstring for its course and `Evidence` for its input."""
+    """The generator; see the module's docstring for its course and `Evidence` for its input."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        c, d = config.token_dim, config.embed_dim
-        self.stem = T2TStem(_CHANNELS, c, d, SPLITS, config.reach)
+        parts = architecture(config.arch)
+        d, heads, reach = config.embed_dim, config.heads, config.reach
+        self.stem = parts.stem(_CHANNELS, config.token_dim, d, heads, reach)
         self.clock = nn.Sequential(nn.Linear(_CLOCK, d), nn.GELU(), nn.Linear(d, d))
         self.colour = nn.Linear(2 * _WAVES + 1, d)
         self.role = nn.Parameter(torch.zeros(2, d))
         self.noise = nn.Linear(config.noise_dim, d, bias=False)
-        self.trunk = nn.ModuleList(_Block(d, config.heads) for _ in range(config.depth))
-        self.up2 = nn.Linear(d, c * SPLITS[2][0] ** 2)
-        self.mix2 = TokenMixer(c, c, config.reach)
-        self.up1 = nn.Linear(c, c * SPLITS[1][0] ** 2)
-        self.mix1 = FeedForward(c)
+        self.trunk = nn.ModuleList(
+            _Block(d, heads, parts.space(d, heads, i)) for i in range(config.depth)
+        )
+        self.back = parts.back(config.token_dim, d, heads, reach)
+        c, patch = self.back.width, self.back.last[0] ** 2
         self.trust = nn.Linear(c, 1)
-        self.vote = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, SPLITS[0][0] ** 2))
+        self.vote = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, patch))
         self.fuse = FeedForward(c)
-        self.out = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, 2 * SPLITS[0][0] ** 2))
+        self.out = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, 2 * patch))
         self.favour = nn.Parameter(torch.tensor(3.0))
         for last in (self.noise, self.vote[1], self.out[1]):
             for parameter in last.parameters():
@@ -161,10 +167,10 @@ class Generator(nn.Module):
         unit = _unit(evidence)  # (n, b, 1, 1)
         frames, present = _frames(evidence, unit)
         n, b, f = frames.shape[:3]
-        fine, middle, coarse = self.stem(rearrange(frames, "n b f c y x -> (n b f) c y x"))
-        h, w = coarse.shape[1:3]
+        levels = self.stem(rearrange(frames, "n b f c y x -> (n b f) c y x"))
+        h, w = levels[-1].shape[1:3]
 
-        x = rearrange(coarse, "(n b f) h w d -> n b f h w d", n=n, b=b, f=f)
+        x = rearrange(levels[-1], "(n b f) h w d -> n b f h w d", n=n, b=b, f=f)
         x = x + positions(h, w, x.shape[-1], x.device).to(x.dtype)
         role = torch.stack([self.role[0], *[self.role[1]] * (f - 1)])
         x = x + rearrange(self.clock(_clock(evidence)) + role, "n f d -> n 1 f 1 1 d")
@@ -174,18 +180,15 @@ class Generator(nn.Module):
         for block in self.trunk:
             x = block(x, present)
 
-        x = rearrange(x, "n b f h w d -> (n b f) h w d")
-        x = rearrange(un_split(self.up2(x), SPLITS[2]), "n d h w -> n h w d") + middle
-        x = self.mix2(x)
-        x = rearrange(un_split(self.up1(x), SPLITS[1]), "n d h w -> n h w d") + fine
-        x = self.mix1(x)
+        x = self.back(rearrange(x, "n b f h w d -> (n b f) h w d"), levels)
 
-        votes = un_split(self.vote(x), SPLITS[0])  # (n*b*f, 1, y, x)
+        last = self.back.last
+        votes = un_split(self.vote(x), last)  # (n*b*f, 1, y, x)
         votes = rearrange(votes, "(n b f) 1 y x -> n b f y x", n=n, b=b, f=f)
         x = rearrange(x, "(n b f) h w d -> n b f h w d", n=n, b=b, f=f)
         trust = self.trust(x).masked_fill(~rearrange(present, "n f -> n 1 f 1 1 1"), -1e4)
         x = (x * trust.float().softmax(2).to(x.dtype)).sum(2)  # (n, b, h, w, d)
-        out = un_split(self.out(self.fuse(rearrange(x, "n b h w d -> (n b) h w d"))), SPLITS[0])
+        out = un_split(self.out(self.fuse(rearrange(x, "n b h w d -> (n b) h w d"))), last)
         out = rearrange(out, "(n b) two y x -> two n b y x", n=n, b=b, two=2).float()
 
         # Frame 0 votes for the prior; a date has no vote where it was not observed.

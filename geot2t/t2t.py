@@ -49,7 +49,7 @@ def un_split(patches: Tensor, split: Split) -> Tensor:
     return F.fold(columns, size, kernel, stride=stride, padding=_padding(split))
 
 
-def _side(length: int, reach: int) -> int:
+def greatest_side(length: int, reach: int) -> int:
     """Greatest divisor of ``length`` that is not above ``reach``."""
     return next(i for i in range(min(length, reach), 0, -1) if length % i == 0)
 
@@ -82,8 +82,8 @@ class TokenMixer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Mix ``(n, h, w, d_in)`` to ``(n, h, w, d_out)``."""
         n, h, w, _ = tokens.shape
-        rows = h if self.reach is None else _side(h, self.reach)
-        cols = w if self.reach is None else _side(w, self.reach)
+        rows = h if self.reach is None else greatest_side(h, self.reach)
+        cols = w if self.reach is None else greatest_side(w, self.reach)
         qkv = rearrange(
             self.qkv(self.norm1(tokens)),
             "n (h p) (w q) (three d) -> three (n h w) 1 (p q) d",

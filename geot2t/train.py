@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from geot2t.checkpoint import Model, load_model, save_model
@@ -42,6 +42,9 @@ from geot2t.resume import load_state, remove_state, save_state
 from geot2t.tiles import Sample, Windows, drawn_batch, find_places, split
 
 log = logging.getLogger(__name__)
+
+CHECK_SIZES = (96, 128)
+"""Sides of the held-back windows, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,51 +93,45 @@ class TrainConfig:
     seed: int = 0
     """Seed of everything."""
 
+    arch: str | None = None
+    """Architecture of both networks; None: that of the model to start from, else t2t."""
 
-class Trainer:
-    """One training run, which can be left and taken up again at any step.
+
+class Learner:
+    """A generator and a critic that learn from windows, wherever these come from.
 
     Parameters
     ----------
-    tiles : Path
-        Folder of scenes of one place, or of one folder for each place.
-    output : Path
-        Model to write (.safetensors); state and log stand beside it.
+    generator, critic : Generator, Critic
+        Moved to ``device``.
+    windows : Dataset
+        Samples to learn from, by their number; as many as `TrainConfig` asks for.
+    held_back : sequence of Sample
+        Samples to check with.
     config : TrainConfig
         Settings.
     device : torch.device
         Where to compute.
-    init : str or Path, optional
-        Model to start from.
     workers : int
         Processes that prepare windows beside the training; samples do not depend on it.
     """
 
     def __init__(
         self,
-        tiles: Path,
-        output: Path,
+        generator: Generator,
+        critic: Critic,
+        windows: Dataset[Sample],
+        held_back: Sequence[Sample],
         config: TrainConfig,
         device: torch.device,
-        init: str | Path | None = None,
         workers: int = 0,
     ) -> None:
-        self.output, self.config, self.device, self.workers = output, config, device, workers
-        self.log_path = output.with_suffix(".log.jsonl")
-        places = find_places(tiles)
-        learn, check = split(places)
-        torch.manual_seed(config.seed)
-        if init is None:
-            self.generator = Generator(GeneratorConfig())
-            self.critic = Critic(CriticConfig())
-        else:
-            model = load_model(init)
-            self.generator, self.critic = model.generator, model.critic
-            for module in (self.generator, self.critic):
-                module.requires_grad_(True)
-                module.train()
-        self.generator.to(device)
-        self.critic.to(device)
+        self.config, self.device, self.workers = config, device, workers
+        self.generator, self.critic = generator.to(device), critic.to(device)
+        for module in (generator, critic):
+            module.requires_grad_(True)
+            module.train()
+        self.windows, self._held_back = windows, held_back
         self.average = AveragedModel(self.generator, avg_fn=averaging(config.averaging))
         self.optimiser = torch.optim.AdamW(
             self.generator.parameters(), config.rate, betas=(0.9, 0.99), weight_decay=0.01
@@ -142,26 +139,7 @@ class Trainer:
         self.critic_optimiser = torch.optim.Adam(
             self.critic.parameters(), config.critic_rate, betas=(0.0, 0.99)
         )
-        self._modules = {
-            "generator": self.generator,
-            "critic": self.critic,
-            "average": self.average,
-        }
-        self._optimisers = {"adam": self.optimiser, "critic_adam": self.critic_optimiser}
-        shapes = CloudShapes.load()
-        frames = self.generator.config.frames
-        self.windows = Windows(learn, shapes, frames=frames, seed=config.seed)
-        sizes = (96, 128)
-        held_back = Windows(check, shapes, frames=frames, seed=config.seed + 1, sizes=sizes)
-        self._held_back = [held_back[i] for i in range(32)]
         self.step = 0
-        self.card: dict[str, Any] = {
-            "places": {
-                "learnt_from": sorted({p.name for p, _ in learn}),
-                "held_back": sorted({p.name for p, _ in check}),
-            },
-            "settings": asdict(config),
-        }
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -301,6 +279,66 @@ class Trainer:
     def _averaged(self) -> Generator:
         return cast("Generator", self.average.module)
 
+
+class Trainer(Learner):
+    """One training run, which can be left and taken up again at any step.
+
+    Parameters
+    ----------
+    tiles : Path
+        Folder of scenes of one place, or of one folder for each place.
+    output : Path
+        Model to write (.safetensors); state and log stand beside it.
+    config : TrainConfig
+        Settings.
+    device : torch.device
+        Where to compute.
+    init : str or Path, optional
+        Model to start from.
+    workers : int
+        Processes that prepare windows beside the training; samples do not depend on it.
+
+    Raises
+    ------
+    InputError
+        If ``init`` is of another architecture than ``config`` asks for.
+    """
+
+    def __init__(
+        self,
+        tiles: Path,
+        output: Path,
+        config: TrainConfig,
+        device: torch.device,
+        init: str | Path | None = None,
+        workers: int = 0,
+    ) -> None:
+        self.output = output
+        self.log_path = output.with_suffix(".log.jsonl")
+        places = find_places(tiles)
+        learn, check = split(places)
+        torch.manual_seed(config.seed)
+        generator, critic = _networks(config, init)
+        shapes = CloudShapes.load()
+        frames = generator.config.frames
+        windows = Windows(learn, shapes, frames=frames, seed=config.seed)
+        back = Windows(check, shapes, frames=frames, seed=config.seed + 1, sizes=CHECK_SIZES)
+        held_back = [back[i] for i in range(32)]
+        super().__init__(generator, critic, windows, held_back, config, device, workers)
+        self._modules = {
+            "generator": self.generator,
+            "critic": self.critic,
+            "average": self.average,
+        }
+        self._optimisers = {"adam": self.optimiser, "critic_adam": self.critic_optimiser}
+        self.card: dict[str, Any] = {
+            "places": {
+                "learnt_from": sorted({p.name for p, _ in learn}),
+                "held_back": sorted({p.name for p, _ in check}),
+            },
+            "settings": asdict(config),
+        }
+
     # -- files -------------------------------------------------------------------------------
 
     def model(self, check: dict[str, Any]) -> Model:
@@ -353,6 +391,20 @@ class Trainer:
         row = {"step": self.step, "seconds": round(seconds), **losses, **check}
         with self.log_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def _networks(config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:
+    """The networks to train: new ones, or those of a model."""
+    if init is None:
+        arch = config.arch or GeneratorConfig().arch
+        return Generator(GeneratorConfig(arch=arch)), Critic(CriticConfig(arch=arch))
+    model = load_model(init)
+    own = model.generator.config.arch
+    if config.arch not in {None, own}:
+        raise InputError(
+            f"{init} is of the architecture {own}, not {config.arch}; leave --arch or --init out"
+        )
+    return model.generator, model.critic
 
 
 def averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:

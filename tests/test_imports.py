@@ -19,6 +19,7 @@ PACKAGE = Path(geot2t.__file__).parent
 LAYERS = [
     {"errors", "grid"},
     {"sensors", "metrics", "t2t", "losses", "prior"},
+    {"bodies"},
     {"generator", "critic", "clouds"},
     {
         "fill",
@@ -46,8 +47,8 @@ HOMES = {
     "distributed": {"xr", "jobs"},
     "click": {"cli"},
     "torch": {
-        "prior", "t2t", "generator", "critic", "losses", "checkpoint", "model", "tiles", "resume",
-        "train", "adapt",
+        "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
+        "resume", "train", "adapt",
     },
     "torchvision": set(),
 }  # fmt: skip

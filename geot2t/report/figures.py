@@ -109,7 +109,8 @@ def _svg(figure: Any) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     out = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": "geot2t"})
+    draw: Any = FigureCanvasSVG(figure)  # matplotlib gives print_svg no types
+    draw.print_svg(out, metadata={"Date": None, "Creator": "geot2t"})
     return out.getvalue()
 
 
