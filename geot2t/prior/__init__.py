@@ -210,9 +210,8 @@ def _estimate(
         fit_near = torch.where(fit_seen[:, :, 0] > 0, far, torch.inf).amin(1)
         near = torch.where(known[:, 0] > 0, fit_near, near)
 
-    taught = own_seen.sum((1, 2, 3)) + more_seen[:, target].sum((1, 2))
     _fill_blind(
-        (taught < FEW) & ~fits.any(1),
+        (own_seen.sum((1, 2, 3)) + more_seen[:, target].sum((1, 2)) < FEW) & ~fits.any(1),
         z[:, others],
         seen[:, others, 0] > 0,
         apart[others],
@@ -238,7 +237,8 @@ def _fill_blind(
 ) -> None:
     """Put mean, expected error and days of windows that saw nothing of the target into ``out``.
 
-    ``blind (n,)`` says which; ``z (n, t, b, y, x)``, ``seen (n, t, y, x)`` and ``apart (t,)`` are those of the other dates.
+    ``blind (n,)`` says which; ``z (n, t, b, y, x)``, ``seen (n, t, y, x)`` and ``apart (t,)``
+    are those of the other dates.
     """
     for i in torch.nonzero(blind).flatten().tolist():
         found = interpolate_date(z[i], seen[i], apart)

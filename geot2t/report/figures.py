@@ -383,7 +383,7 @@ def _mean(values: Sequence[float]) -> float | None:
 _FIGURES: dict[str, tuple[str, str, Callable[[Mapping[str, Any]], tuple[Any, str] | None]]] = {
     "ratio_to_linear": (
         "Error next to linear interpolation",
-        "Dots are means over the cases, lines their intervals; the dashed line is as good as linear.",
+        "Dots are means over the cases, lines their intervals; the dashed line is as good as that.",
         _ratios,
     ),
     "case_by_case": (
