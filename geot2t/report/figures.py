@@ -36,7 +36,7 @@ _MORE = ("#b8477f", "#5f7f1f", "#1f8296", "#9a5b3f", "#6470c9")
 _MARKERS = "osD^vPX*<>d"
 _DASHES = ("-", "--", "-.", ":")
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "text.color": _INK,
@@ -300,10 +300,11 @@ _BUCKETS = {
 
 def bucket_label(bucket: Mapping[str, Any]) -> str:
     """A bucket by its limits; open ones say so."""
-    low, high = bucket.get("from"), bucket.get("to")
-    if number(low) is None and number(high) is None:
-        return " to ".join(str(v) for v in (low, high) if v is not None) or "unknown"
-    ends = [None if number(v) is None else _short(float(v)) for v in (low, high)]
+    limits = bucket.get("from"), bucket.get("to")
+    low, high = map(number, limits)
+    if low is None and high is None:
+        return " to ".join(str(v) for v in limits if v is not None) or "unknown"
+    ends = [None if v is None else _short(v) for v in (low, high)]
     if ends[1] is None:
         return f"≥ {ends[0]}"
     if ends[0] is None:

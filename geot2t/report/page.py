@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -238,7 +238,7 @@ def _cells(
 
 
 def _best(values: Sequence[float | None], better: str | None) -> int | None:
-    distance = {
+    distance: dict[str, Callable[[float], float]] = {
         "low": lambda v: v,
         "high": lambda v: -v,
         "zero": abs,
