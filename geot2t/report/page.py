@@ -244,10 +244,10 @@ def _best(values: Sequence[float | None], better: str | None) -> int | None:
         "zero": abs,
         "nominal": lambda v: abs(v - NOMINAL),
     }
-    known = [i for i, v in enumerate(values) if v is not None]
+    known = {i: v for i, v in enumerate(values) if v is not None}
     if better is None or not known:
         return None
-    return min(known, key=lambda i: distance[better](values[i]))
+    return min(known, key=lambda i: distance[better](known[i]))
 
 
 def _cases(results: Mapping[str, Any]) -> Table:
