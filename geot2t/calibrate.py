@@ -234,8 +234,7 @@ def _make_cases(
         cases = min(max(len(windows) // 20, 8), 24)
     if len(windows) > _SCANNED:
         windows = [windows[i] for i in sorted(rng.choice(len(windows), _SCANNED, replace=False))]
-    inside = slice(0, min(size, extent.height)), slice(0, min(size, extent.width))
-    seen = [source.read_target(window)[1][inside] for window in windows]
+    seen = [source.read_target(window)[1] for window in windows]
     share = np.array([s.mean() for s in seen])
     usable = np.flatnonzero(share * seen[0].size >= min(256, 0.2 * seen[0].size))
     if not usable.size:
@@ -248,9 +247,7 @@ def _make_cases(
     for i in np.resize(rng.permutation(best), cases).tolist():
         hidden = _hide(seen[i], donors, shapes, rng)
         if hidden is not None:
-            whole = np.zeros((size, size), bool)
-            whole[inside] = hidden
-            found.append(_Case(windows[i], whole))
+            found.append(_Case(windows[i], hidden))
     return found
 
 

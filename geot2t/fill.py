@@ -263,7 +263,7 @@ class Filler:
                 self.source.target,
                 **beside(some),
             )
-            want = (len(some), some[0].pixels.shape[1], self.size, self.size)
+            want = (len(some), *some[0].pixels.shape[1:])
             if out.mean.shape != want:
                 raise InputError(f"the model must return shape {want}, got {out.mean.shape}")
             for j, block in enumerate(some):

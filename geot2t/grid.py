@@ -83,7 +83,7 @@ def lattice(box: Box, extent: Box, *, size: int, overlap: int) -> Iterator[Box]:
     extent : Box
         The whole raster.
     size : int
-        Window side in pixels. A raster narrower than this is overhung.
+        Window side in pixels; in a raster that is narrower, its height or width.
     overlap : int
         Pixels that neighbouring windows share, from 0 to half of ``size``. The last window
         of a row or column is moved inside the raster and may share more.
@@ -91,7 +91,7 @@ def lattice(box: Box, extent: Box, *, size: int, overlap: int) -> Iterator[Box]:
     Yields
     ------
     Box
-        Square windows of ``size`` pixels whose union contains ``box``.
+        Windows inside the raster, all of one shape, whose union contains ``box``.
 
     Raises
     ------
@@ -102,10 +102,11 @@ def lattice(box: Box, extent: Box, *, size: int, overlap: int) -> Iterator[Box]:
         raise InputError(
             f"the overlap must be 0 to {size // 2} px, half of the {size} px window; got {overlap}"
         )
+    height, width = min(size, extent.height), min(size, extent.width)
     columns = _starts(extent.col, extent.width, size, overlap)
     for row in _starts(extent.row, extent.height, size, overlap):
         for col in columns:
-            window = Box(row, col, size, size)
+            window = Box(row, col, height, width)
             if window.intersection(box):
                 yield window
 

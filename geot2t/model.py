@@ -209,10 +209,13 @@ class ModelEstimates:
         return guess.mean[..., :y, :x], guess.scale[..., :y, :x]
 
 
-def padded(evidence: Evidence) -> Evidence:
-    """Extend windows to sides that divide by the network's stride; the new pixels are unseen."""
+def padded(evidence: Evidence, side: int = 0) -> Evidence:
+    """Extend windows to sides that divide by the network's stride; the new pixels are unseen.
+
+    With ``side``, a multiple of that stride, no side will be shorter.
+    """
     y, x = evidence.prior.shape[-2:]
-    down, right = -y % STRIDE, -x % STRIDE
+    down, right = (max(-length % STRIDE, side - length) for length in (y, x))
     if not down and not right:
         return evidence
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from geot2t.clouds import CloudShapes
@@ -24,7 +25,7 @@ from geot2t.fill import Around, Block
 from geot2t.generator import Evidence
 from geot2t.grid import Box
 from geot2t.io import Stack, open_stack, scenes_in
-from geot2t.model import evidence_of
+from geot2t.model import evidence_of, padded
 from geot2t.prior import estimate_prior
 from geot2t.survey import Survey
 
@@ -86,20 +87,15 @@ class Place:
         return cls(stack, folder.name)
 
     def read(self, box: Box) -> Block:
-        """Read ``box``, which may overhang the raster, of all dates."""
+        """Read ``box`` of all dates."""
         bands = len(self.wavelengths)
         cells = self.times * bands * self.extent.height * self.extent.width
         if cells * 4 > _CACHE:
             return self._stack.read(box)
         if self._whole is None:
             self._whole = self._stack.read(self.extent)
-        whole = self._whole
-        pixels = np.zeros((self.times, bands, box.height, box.width), "float32")
-        valid = np.zeros((self.times, box.height, box.width), bool)
-        if part := box.intersection(self.extent):
-            pixels[(..., *part.within(box))] = whole.pixels[(..., *part.slices)]
-            valid[(..., *part.within(box))] = whole.valid[(..., *part.slices)]
-        return Block(pixels, valid, whole.days, box)
+        whole, at = self._whole, box.within(self.extent)
+        return Block(whole.pixels[..., *at], whole.valid[..., *at], whole.days, box)
 
     def around(self, box: Box, area: Box, target: int) -> Around:
         """What was observed of the date ``target`` in ``area`` outside ``box``."""
@@ -177,27 +173,21 @@ class Windows(Dataset[Sample]):
         )
 
     def _draw(self, rng: np.random.Generator, place: Place, area: Box, size: int) -> Sample | None:
-        height, width = (max(size, min(WIDE, n)) for n in (area.height, area.width))
+        height, width = (min(WIDE, n) for n in (area.height, area.width))
         box = Box(
-            area.row + int(rng.integers(max(area.height - height, 0) + 1)),
-            area.col + int(rng.integers(max(area.width - width, 0) + 1)),
+            area.row + int(rng.integers(area.height - height + 1)),
+            area.col + int(rng.integers(area.width - width + 1)),
             height,
             width,
         )
         block = place.read(box)
-        inside = box.intersection(area)
-        if inside is None:  # the box starts in the area
-            return None
-        rest = np.ones((height, width), bool)
-        rest[inside.within(box)] = False
-        share = (block.valid & ~rest).sum((1, 2)) / (inside.height * inside.width)
-        targets = np.flatnonzero((share > 0.3) & place.teaches)
+        valid = block.valid
+        targets = np.flatnonzero((valid.mean((1, 2)) > 0.3) & place.teaches)
         if not len(targets):
             return None
         target = int(rng.choice(targets))
-        valid = block.valid & ~rest
         seen = valid[target]
-        around: Around | None = place.around(inside, area, target)
+        around: Around | None = place.around(box, area, target)
         fate = rng.random()
         if fate < 0.12:  # nothing of the date was observed, or nothing of it here
             hidden = seen.copy()
@@ -205,7 +195,7 @@ class Windows(Dataset[Sample]):
         else:
             hidden = self._shapes.sample(rng, height, width, share=(0.05, 0.7)) & seen
         # Masks miss the soft edges of clouds; what lies close to them is no truth.
-        sure = ndimage.binary_erosion(seen | rest, iterations=3, border_value=1)
+        sure = ndimage.binary_erosion(seen, iterations=3, border_value=1)
         weight = hidden & sure
         if weight.sum() < 64:
             return None
@@ -234,13 +224,14 @@ class Windows(Dataset[Sample]):
             torch.from_numpy(seen_of)[None],
             torch.from_numpy(block.days[keep]),
             more,
-            truth[..., *cut],
-            torch.from_numpy(weight[cut]).float()[None, None],
+            truth,
+            torch.from_numpy(weight).float()[None, None],
             torch.from_numpy(
                 place.wavelengths[chosen]
                 if rng.random() < 0.8
                 else np.full(len(chosen), np.nan, "float32")
             ),
+            size,
             cut,
         )
 
@@ -269,17 +260,27 @@ class Windows(Dataset[Sample]):
         truth: Tensor,
         weight: Tensor,
         wavelengths: Tensor,
+        size: int,
         cut: tuple[slice, slice],
     ) -> Sample:
         prior = estimate_prior(pixels, valid, days, 0, around=around)
         evidence = evidence_of(prior, pixels, valid, days, 0, wavelengths, self._frames)
-        return Sample(_cropped(evidence, cut), truth, weight)
+        y, x = weight.shape[-2:]
+        more = (0, max(size - x, 0), 0, max(size - y, 0))
+        return Sample(
+            _cropped(padded(evidence, size), cut),
+            F.pad(truth, more)[..., *cut],
+            F.pad(weight, more)[..., *cut],
+        )
 
 
 def _cut(rng: np.random.Generator, weight: NDArray[np.bool_], size: int) -> tuple[slice, slice]:
-    """A window of ``weight (y, x)`` that holds a pixel drawn from those that count."""
+    """A window of ``weight (y, x)`` that holds a pixel drawn from those that count.
+
+    It starts inside, and overhangs only what is smaller than itself.
+    """
     at = np.argwhere(weight)[int(rng.integers(np.count_nonzero(weight)))]
-    most = np.array(weight.shape) - size
+    most = np.maximum(np.array(weight.shape) - size, 0)
     row, col = np.clip(at - rng.integers(size, size=2), 0, most).tolist()
     return slice(row, row + size), slice(col, col + size)
 

@@ -136,6 +136,23 @@ def test_each_window_is_predicted_once_on_a_walk(scene: ArraySource) -> None:
     assert count == 4 * 3  # rows start at 0 24 48 65, columns at 0 24 29
 
 
+@pytest.mark.parametrize("size", [97, 128, 256])
+def test_a_raster_within_one_window_is_filled_alike_whatever_the_window(
+    scene: ArraySource, size: int
+) -> None:
+    seen = []
+
+    def spy(pixels, valid, days, target):  # type: ignore[no-untyped-def]
+        seen.append(pixels.shape[-2:])
+        return window_mean(pixels, valid, days, target)
+
+    out = Filler(scene, spy, size=size, overlap=8).fill(EXTENT)
+    assert seen == [(97, 61)]
+    gap = ~scene.valid[1]
+    mean = window_mean(scene.pixels[None], scene.valid[None], np.zeros(3, "float32"), 1).mean[0]
+    np.testing.assert_allclose(out.pixels[:, gap], mean[:, gap], rtol=1e-6)
+
+
 def test_reading_may_run_ahead_of_computing(scene: ArraySource) -> None:
     whole = Filler(scene, window_mean, size=32, overlap=8).fill(EXTENT)
     filler = Filler(scene, window_mean, size=32, overlap=8)
