@@ -28,6 +28,9 @@ LOCAL = 4
 HOLD = 0.1
 """Weight of the surroundings in a cell's moments; a fully observed cell has 1."""
 
+HOLD_PIXEL = 0.005
+"""The same among single pixels, for what is missed just behind the edge of a gap."""
+
 FLAT = 0.002
 """Share of a date's variance added to it, so that flat ground has slope 0."""
 
@@ -346,7 +349,9 @@ def _combined(
     count = trained.sum((2, 3), keepdim=True)
     combined = torch.lerp(joint, local, count / (count + ALONE))
     missed = pull_push(pool((own - combined) * trained), pool(trained), HOLD)
-    return combined + enlarge(missed, (own.shape[-2], own.shape[-1]))
+    combined = combined + enlarge(missed, (own.shape[-2], own.shape[-1]))
+    # A field that a gap cuts through goes on behind the edge.
+    return combined + pull_push((own - combined) * trained, trained, HOLD_PIXEL)
 
 
 def _expected_error(off: Tensor, error: Tensor, trained: Tensor) -> Tensor:
