@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,7 @@ from geot2t.grid import Box, lattice
 from geot2t.io.item import scene_item
 from geot2t.io.sink import Outputs, default_output, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
-from geot2t.methods import AUTO, BaselineEstimates, Fewer, check_method
-from geot2t.sharpen import Sharp
+from geot2t.methods import AUTO, check_method, estimates_for
 from geot2t.shortlist import shortlist
 from geot2t.stream import (
     FROM_DATES,
@@ -36,6 +35,11 @@ from geot2t.stream import (
     Written,
 )
 from geot2t.survey import Surveyed
+
+if TYPE_CHECKING:
+    import torch
+
+    from geot2t.checkpoint import Model
 
 log = logging.getLogger(__name__)
 
@@ -103,17 +107,13 @@ class Lazy:
     def estimates(self) -> Estimates:
         """The methods."""
         if self._estimates is None:
-            if self._method in METHODS and self._model is None:
-                self._estimates = BaselineEstimates(self._method)
-                self.about = {"name": self._method}
-            else:
-                found, self.about = _load(
-                    self._model, self._device, self._stack, self._adapt, self._seed
-                )
-                self._estimates = found if self._method == AUTO else Fewer(found, self._method)
-            if self._sharp:
-                period = self._size - self._overlap
-                self._estimates = Sharp(self._estimates, period=period, seed=self._seed)
+            self._estimates, self.about = estimates_for(
+                self._method,
+                lambda: _load(self._model, self._device, self._stack, self._adapt, self._seed),
+                model=self._model is not None,
+                sharp=self._size - self._overlap if self._sharp else None,
+                seed=self._seed,
+            )
         return self._estimates
 
     def __call__(
@@ -140,17 +140,16 @@ def _load(
 ) -> tuple[Estimates, dict[str, Any]]:
     if model is not None and not isinstance(model, str | Path):
         return model, {"name": type(model).__name__}
-    from geot2t.checkpoint import load_model  # imports torch, which takes seconds
-    from geot2t.model import ModelEstimates, pick_device
+    from geot2t.model import open_estimates  # imports torch, which takes seconds
 
-    chosen_device = pick_device(device)
-    loaded = load_model(model)
-    if adapt:
-        from geot2t import adapt as learning
+    if not adapt:
+        return open_estimates(model, device, stack.wavelengths)
+    from geot2t import adapt as learning
 
-        loaded = learning.adapt(loaded, stack, adapt, chosen_device, seed=seed)
-    about = {"name": loaded.name, "sha256": loaded.sha256, "device": str(chosen_device)}
-    return ModelEstimates(loaded, stack.wavelengths, chosen_device), about
+    def taught(loaded: Model, chosen: torch.device) -> Model:
+        return learning.adapt(loaded, stack, adapt, chosen, seed=seed)
+
+    return open_estimates(model, device, stack.wavelengths, taught)
 
 
 def inpaint(
@@ -353,10 +352,11 @@ def _shortlisted(stack: Stack, seed: int) -> Stack:
 def _layout(stack: Stack, outputs: Outputs) -> Layout:
     meta = outputs.meta
 
-    def to_file(values: NDArray[np.float64]) -> NDArray[Any]:
+    def to_file(values: NDArray[np.float64], _: int) -> NDArray[Any]:
         return encode(values, meta.dtype, meta.nodata, meta.bits)
 
-    return Layout(stack.data_bands, np.abs(stack.scale), meta.nodata, to_file)
+    bands = stack.data_bands
+    return Layout(bands, np.abs(stack.scale), [meta.nodata] * len(bands), to_file)
 
 
 def _run(stream: Stream, outputs: Outputs, progress: Progress | None, *, error: bool) -> None:
