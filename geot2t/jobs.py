@@ -23,7 +23,7 @@ from geot2t.io.item import scene_item
 from geot2t.io.sink import Outputs, default_output, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
 from geot2t.methods import AUTO, check_method, estimates_for
-from geot2t.shortlist import shortlist
+from geot2t.shortlist import MOST_DATES, shortlist
 from geot2t.stream import (
     FROM_DATES,
     FROM_SURROUNDINGS,
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from geot2t.checkpoint import Model
 
 log = logging.getLogger(__name__)
-
-MOST_DATES = 24
-"""Dates of a longer series are shortlisted to this many before anything is filled."""
 
 Progress = Callable[[int, int], None]
 """Called with the pixels done and the pixels of the scene."""
@@ -245,7 +242,7 @@ def inpaint(
         If an input, an option, the model or the output cannot be used.
     """
     rules = Rules(max_error, max_distance, keep_nodata)
-    _check_windows(window, overlap, batch)
+    check_windows(window, overlap, batch)
     if adapt < 0:
         raise InputError(f"the steps of adaptation must not be negative, got {adapt}")
     if model is None or isinstance(model, str | Path):
@@ -330,7 +327,8 @@ def inpaint(
     )
 
 
-def _check_windows(window: int, overlap: int, batch: int) -> None:
+def check_windows(window: int, overlap: int, batch: int) -> None:
+    """Refuse sizes that no model can work with; InputError."""
     if window < 32:
         raise InputError(f"the window must be at least 32 px, got {window}")
     if batch < 1:

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from geot2t.fill import Block, Source
 from geot2t.grid import Box, lattice
 
+MOST_DATES = 24
+"""Dates of a longer series are shortlisted to this many before anything is filled."""
+
 _SIDE = 128
 _WINDOWS = 6
 _STEP = 2
