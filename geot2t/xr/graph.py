@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, product
 from typing import Any
@@ -241,7 +241,10 @@ def _copied(sources: HighLevelGraph, keys: set[Key], reason: str) -> dict[Any, A
             return [renamed(part) for part in task]
         if isinstance(task, tuple) and task and callable(task[0]):
             return (task[0], *map(renamed, task[1:]))
-        return names.get(task, task) if isinstance(task, Hashable) else task
+        try:
+            return names.get(task, task)
+        except TypeError:  # a value that cannot be hashed is no key
+            return task
 
     def rekeyed(key: Any, task: Any) -> Any:
         node = hasattr(task, "substitute")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from geot2t import __version__
 from geot2t.errors import InputError
-from geot2t.xr.cube import Axes, Cube
+from geot2t.xr.cube import Cube
+from geot2t.xr.dims import Axes
 from geot2t.xr.tasks import Recipe
 
 PROVENANCE: dict[str, Any] = {
@@ -82,7 +84,8 @@ def assembled(
     out = frame.assign(made)
     out.attrs |= {"geot2t_version": __version__, "geot2t_method": recipe.method}
     if recipe.model is not None:
-        out.attrs["geot2t_model"] = str(recipe.model)
+        named = isinstance(recipe.model, str | Path)
+        out.attrs["geot2t_model"] = str(recipe.model) if named else type(recipe.model).__name__
     return out
 
 
