@@ -156,7 +156,7 @@ class Windows(Dataset[Sample]):
         self._frames, self._seed, self._sizes = frames, seed, sizes
         self._bands, self._dates = bands, dates
         # Long series teach most, but places with a single date are far more diverse.
-        weight = np.array([min(place.times, 12) ** 2.0 for place, _ in places])
+        weight = np.array([min(place.times, 12) ** 1.75 for place, _ in places])
         self._weight = weight / weight.sum()
 
     def __getitem__(self, index: int) -> Sample:
@@ -240,7 +240,7 @@ class Windows(Dataset[Sample]):
     ) -> list[int]:
         """The target's index, then those of the dates that are shown with it, in time."""
         others = [i for i in range(len(days)) if i != target]
-        if not others or rng.random() < 0.05:
+        if not others or rng.random() < 0.1:
             return [target]
         most = min(len(others), self._dates)
         # A user's series is mostly long; what a few dates give must be learnt as well.
