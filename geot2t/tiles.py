@@ -219,6 +219,8 @@ class Windows(Dataset[Sample]):
                 torch.from_numpy(around.pixels[keep][:, chosen])[None],
                 torch.from_numpy(around.valid[keep])[None],
             )
+        if not seen_of.any() and (more is None or not more[1].any()):
+            return None  # of nothing, nothing can be made
         return self._sample(
             torch.from_numpy(pixels * seen_of[:, None])[None],
             torch.from_numpy(seen_of)[None],
