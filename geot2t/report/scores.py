@@ -52,7 +52,7 @@ SCORES = (
 
 KINDS = {
     "cloud": "gaps in the shape of real clouds",
-    "missing date": "dates hidden whole",
+    "missing": "dates hidden whole",
     "consecutive": "several dates in a row hidden whole",
     "first": "the first date hidden whole",
     "last": "the last date hidden whole",

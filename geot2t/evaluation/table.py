@@ -1,0 +1,103 @@
+"""The results as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from geot2t.report.figures import bucket_label
+from geot2t.report.scores import (
+    KINDS,
+    SCORES,
+    decimals,
+    found,
+    interval,
+    kinds_of,
+    look,
+    methods_of,
+    written,
+)
+
+_SHOWN = ("mae", "rmse", "bias", "psnr", "ssim", "sam", "ndvi", "nbr", "coverage")
+
+
+def lines(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yield tables: all scores for each kind of case, then the MAE by size of gap and by band.
+
+    Parameters
+    ----------
+    results : mapping
+        As `geot2t.evaluate` gives them.
+    """
+    yield f"{results['series']}: errors in {results['unit']}"
+    for kind in kinds_of(results):
+        yield ""
+        yield from _kind(results, kind)
+    first = kinds_of(results)[0]
+    methods = methods_of(results)
+    if sizes := look(results, "by", "gap_px"):
+        yield ""
+        yield f"MAE by size of the gap in pixels ({first})"
+        yield from aligned([
+            ["method", *(bucket_label(b) for b in sizes)],
+            *_numbers(methods, [[look(b, "methods", m, "mae") for b in sizes] for m in methods]),
+        ])  # fmt: skip
+    yield ""
+    yield f"MAE by band ({first})"
+    yield from aligned([
+        ["method", *results["bands"]],
+        *_numbers(methods, [_of_bands(results, first, m) for m in methods]),
+    ])  # fmt: skip
+
+
+def _kind(results: Mapping[str, Any], kind: str) -> Iterator[str]:
+    summary = results["summary"][kind]
+    methods = sorted(methods_of(results), key=lambda m: summary[m]["mae"]["mean"])
+    cases = [case for case in results["cases"] if case["kind"] == kind]
+    pixels = sum(case["pixels"] for case in cases)
+    many = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
+    yield f"{kind}: {KINDS[kind]}; {many}, {pixels} pixels scored"
+    columns = [["method", *methods]]
+    for score in SCORES:
+        values = [found(summary, m, score.key, "mean") for m in methods]
+        if score.key in _SHOWN and any(v is not None for v in values):
+            digits = decimals(values) if score.decimals is None else score.decimals
+            texts = [written(v, digits, percent=score.percent) for v in values]
+            columns.append([score.title, *texts])
+    columns.insert(
+        -1, ["/ linear", *(_ratio(look(summary, m, "to_linear"), len(cases)) for m in methods)]
+    )
+    columns.insert(
+        -1, ["wins", *(written(found(summary, m, "wins"), 0, percent=True) for m in methods)]
+    )
+    yield from aligned([list(row) for row in zip(*columns, strict=True)])
+
+
+def _ratio(tree: Any, cases: int) -> str:
+    """Mean ratio, and its interval where there is more than one case."""
+    text, between = written(found(tree, "mean"), 3), interval(tree)
+    if between is None or cases < 2:
+        return text
+    return f"{text} ({written(between[0], 2)} to {written(between[1], 2)})"
+
+
+def _of_bands(results: Mapping[str, Any], kind: str, method: str) -> list[float]:
+    """Mean over the cases of the MAE of each band."""
+    rows = [case["by_band"][method] for case in results["cases"] if case["kind"] == kind]
+    return [sum(row[i]["mae"] for row in rows) / len(rows) for i in range(len(rows[0]))]
+
+
+def _numbers(heads: Sequence[str], rows: Sequence[Sequence[float]]) -> list[list[str]]:
+    digits = decimals(value for row in rows for value in row)
+    return [
+        [head, *(written(value, digits) for value in row)]
+        for head, row in zip(heads, rows, strict=True)
+    ]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of a table: the first column flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [text.rjust(n) for text, n in zip(others, widths[1:], strict=True)]
+        yield "  ".join(["  " + first.ljust(widths[0]), *cells])
