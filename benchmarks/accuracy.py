@@ -41,7 +41,7 @@ def write_series(cube: Path, grow: int, folder: Path) -> int:
         days = [f"2020-{d[6:]}-15" if d.startswith("month-") else d for d in map(str, z["dates"])]
         names, crs = tuple(map(str, z["band_names"])), str(z["crs"])
         transform = Affine(*map(float, z["transform"][:6]))
-    height, width = clouds.shape[1:]
+    height, width = map(int, clouds.shape[1:])
     grid: dict[str, Any] = {"driver": "GTiff", "height": height, "width": width, "crs": crs,
                             "transform": transform, "compress": "deflate"}  # fmt: skip
     disc = ndimage.iterate_structure(ndimage.generate_binary_structure(2, 1), max(grow, 1))

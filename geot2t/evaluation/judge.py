@@ -16,6 +16,7 @@ from geot2t.evaluation.summary import Outcome
 from geot2t.io import Stack
 from geot2t.jobs import band_names
 from geot2t.report import Picture
+from geot2t.report.scores import KINDS
 
 MOST_PICTURES = 6
 """Fills that are pictured: those with the least error."""
@@ -56,7 +57,7 @@ class Judge:
             "without": [dates[i] for i in case.without],
             "box": [case.box.row, case.box.col, case.box.height, case.box.width],
             "gap": float(case.hidden.mean()),
-            "cloud": case.origin,
+            "cloud": case.origin or None,
             "observed": float(self._truth.seen.mean()),
             "pixels": int(case.scored.sum()),
             "scores": {},
@@ -81,10 +82,10 @@ class Judge:
         """The case and the best of its fills, to look at."""
         row = self._row
         best = sorted(self._shown, key=lambda method: row["scores"][method]["mae"])
-        under = f" under a cloud of {row['cloud']}" if row["cloud"] else f", {row['kind']}"
+        what = f"shape from {row['cloud']}" if row["cloud"] else KINDS.get(row["kind"], row["kind"])
         return Picture(
             row["id"],
-            f"{row['date']}{under}",
+            f"{row['date']}, {what}",
             self._studio.scene(),
             self._studio.truth(),
             {method: self._shown[method] for method in best[:MOST_PICTURES]},

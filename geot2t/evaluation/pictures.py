@@ -16,6 +16,9 @@ SIDE = 256
 COLOURS = ((0.66, 0.05), (0.56, 0.05), (0.49, 0.06))
 """Wavelengths of red, green and blue in micrometres, and how far a band may be from them."""
 
+BRIGHTER = 0.6
+"""Power of the contrast: vegetation and water are dark where roofs are white."""
+
 _GAP, _UNKNOWN = 255, 128
 
 
@@ -54,8 +57,8 @@ class Studio:
         return self._picture(pixels, np.zeros_like(self._truth.valid), 0)
 
     def _picture(self, pixels: Float, where: NDArray[np.bool_], value: int) -> NDArray[np.uint8]:
-        shown = (pixels[self._bands][:, *self._cut] - self._low) / self._spread
-        out: NDArray[np.uint8] = (255 * np.clip(np.moveaxis(shown, 0, -1), 0, 1)).astype("uint8")
+        shown = np.clip((pixels[self._bands][:, *self._cut] - self._low) / self._spread, 0, 1)
+        out: NDArray[np.uint8] = np.moveaxis(255 * shown**BRIGHTER, 0, -1).astype("uint8")
         out[where[self._cut]] = value
         return out
 

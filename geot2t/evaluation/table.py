@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from geot2t.report.figures import bucket_label
 from geot2t.report.scores import (
     KINDS,
     SCORES,
+    bucket_label,
     decimals,
     found,
     interval,
     kinds_of,
     look,
     methods_of,
+    ranking,
     written,
 )
 
@@ -52,7 +53,7 @@ def lines(results: Mapping[str, Any]) -> Iterator[str]:
 
 def _kind(results: Mapping[str, Any], kind: str) -> Iterator[str]:
     summary = results["summary"][kind]
-    methods = sorted(methods_of(results), key=lambda m: summary[m]["mae"]["mean"])
+    methods = ranking(results, kind)
     cases = [case for case in results["cases"] if case["kind"] == kind]
     pixels = sum(case["pixels"] for case in cases)
     many = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
