@@ -417,25 +417,25 @@ def test_what_the_cloud_mask_marks_is_never_scored_nor_seen(series, tmp_path):
 # Which methods
 
 
-def test_all_methods_or_those_that_are_named(series):
-    assert pick("all", network=True)[0][:4] == ("geot2t", "network", "prior", "linear")
-    assert pick("whittaker, prior", network=True)[0] == ("geot2t", "prior", "linear", "whittaker")
-    assert pick(["median", "next"], network=True)[0] == ("geot2t", "linear", "next", "median")
-    assert "network" not in pick("all", network=False)[0]
+def test_all_methods_or_those_that_are_named():
+    model = ("network", "prior", "linear")
+    assert pick("all", model)[0][:4] == ("geot2t", "network", "prior", "linear")
+    assert pick("whittaker, prior", model)[0] == ("geot2t", "prior", "linear", "whittaker")
+    assert pick(["median", "next"], model)[0] == ("geot2t", "linear", "next", "median")
+    assert pick("all", ["prior"])[0][:3] == ("geot2t", "prior", "linear")
     with pytest.raises(InputError, match="no method 'prio'; there are all, geot2t, network"):
-        pick("prio", network=True)
-    with pytest.raises(InputError, match="leave out --model none"):
-        pick("network", network=False)
+        pick("prio", model)
+    with pytest.raises(InputError, match="the model has no method 'network'"):
+        pick("network", ["prior"])
 
 
 def test_biharmonic_is_left_out_and_that_is_said_where_it_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.restoration", None)
-    methods, notes = pick("all", network=True)
+    methods, (note,) = pick("all", ["prior"])
     assert "biharmonic" not in methods
-    (note,) = notes
     assert note.startswith("biharmonic is left out: the method biharmonic needs scikit-image")
     with pytest.raises(InputError, match="needs scikit-image"):
-        pick("biharmonic", network=True)
+        pick("biharmonic", ["prior"])
 
 
 def test_the_shipped_model_and_none(sample, tmp_path):

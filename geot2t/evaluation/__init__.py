@@ -12,7 +12,7 @@ from typing import Any
 from geot2t import __version__
 from geot2t.errors import InputError, OutputError
 from geot2t.evaluation.cases import KINDS, Case
-from geot2t.evaluation.fills import NAMES, NO_MODEL, fills, load, pick
+from geot2t.evaluation.fills import NAMES, fills, load, pick
 from geot2t.evaluation.judge import Judge
 from geot2t.evaluation.plan import REAL, plan
 from geot2t.evaluation.scoring import Units
@@ -124,15 +124,15 @@ def evaluate(
     """
     check_windows(window, overlap, batch)
     _check(kinds, cases, margin, crop)
-    methods, warnings = pick(against, network=model != NO_MODEL)
-    folder = None if out is None else _folder(Path(out), overwrite=overwrite)
     with open_series(series, clouds=clouds, cloud_mask=cloud_mask) as stack:
+        folder = None if out is None else _folder(Path(out), overwrite=overwrite)
+        estimates, about = load(model, device, stack)
+        methods, left_out = pick(against, estimates.methods)
         drawn, notes = plan(
             stack, gaps=gaps, kinds=kinds, cases=cases, margin=margin, crop=crop, seed=seed
         )
-        warnings = [*dict.fromkeys(stack.notes), *warnings, *notes]
-        estimates, about = load(model, device, stack)
-        units = Units.of(stack, drawn[0].box)
+        warnings = [*dict.fromkeys(stack.notes), *left_out, *notes]
+        units = Units.of(stack, drawn[0])
         if units.one != 1:
             warnings.append(
                 f"the files state no scale: {units.one:g} is taken for the reflectance 1"

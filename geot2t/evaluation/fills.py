@@ -58,7 +58,7 @@ def half_width(error: Float, level: float) -> Float:
     return error * np.float32(-math.log1p(-level))
 
 
-def pick(against: str | Sequence[str], *, network: bool) -> tuple[tuple[str, ...], list[str]]:
+def pick(against: str | Sequence[str], learnt: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     """The methods to compare, and what should be said of those that are left out.
 
     Parameters
@@ -66,35 +66,34 @@ def pick(against: str | Sequence[str], *, network: bool) -> tuple[tuple[str, ...
     against : str or sequence of str
         ``all``, or names out of `NAMES`, separated by commas or one by one. geot2t and linear
         interpolation are always there.
-    network : bool
-        Whether there is a network.
+    learnt : sequence of str
+        Methods that the model has.
 
     Raises
     ------
     InputError
         If a name is not known, or its method cannot be used here.
     """
-    given = [against] if isinstance(against, str) else list(against)
+    given = [against] if isinstance(against, str) else against
     asked = [name for text in given for part in text.split(",") if (name := part.strip())]
-    if unknown := [name for name in asked if name not in (*NAMES, "all")]:
-        raise InputError(f"no method {unknown[0]!r}; there are all, {', '.join(NAMES)}")
+    there = [name for name in NAMES if name not in LEARNT or name in learnt]
     notes = []
+    for name in asked:
+        if name not in (*NAMES, "all"):
+            raise InputError(f"no method {name!r}; there are all, {', '.join(NAMES)}")
+        if name in LEARNT and name not in learnt:
+            raise InputError(f"the model has no method {name!r}")
+        check_installed(name)
     wanted = {GEOT2T, REFERENCE, *asked}
-    if "network" in asked and not network:
-        raise InputError("the network needs a model; leave out --model none")
-    if "all" in asked or not asked:
-        for name in NAMES:
+    if not asked or "all" in asked:
+        wanted.update(there)
+        for name in there:
             try:
                 check_installed(name)
             except InputError as error:
                 notes.append(f"{name} is left out: {error}")
-            else:
-                wanted.add(name)
-    for name in asked:
-        check_installed(name)
-    if not network:
-        wanted.discard("network")
-    return tuple(name for name in NAMES if name in wanted), notes
+                wanted.discard(name)
+    return tuple(name for name in there if name in wanted), notes
 
 
 def load(

@@ -10,8 +10,8 @@ from geot2t.fill import Float
 from geot2t.grid import Box, lattice
 from geot2t.sensors import band_at
 
-SIDE = 256
-"""Greatest side of a picture in pixels."""
+SIDE = 240
+"""Greatest side of a picture in pixels: doubled, two of them stand beside each other."""
 
 COLOURS = ((0.66, 0.05), (0.56, 0.05), (0.49, 0.06))
 """Wavelengths of red, green and blue in micrometres, and how far a band may be from them."""
@@ -64,7 +64,12 @@ class Studio:
 
 
 def _best_cut(truth: Truth) -> tuple[slice, slice]:
-    """The part in which most pixels are scored."""
+    """The part with most of a gap and of what lies around it."""
     whole = Box(0, 0, *truth.scored.shape)
     cuts = [box.slices for box in lattice(whole, whole, size=SIDE, overlap=SIDE // 2)]
-    return max(cuts, key=lambda cut: int(truth.scored[cut].sum()))
+
+    def shows(cut: tuple[slice, slice]) -> tuple[int, int]:
+        scored, seen = (int(where[cut].sum()) for where in (truth.scored, truth.seen))
+        return min(scored, seen), scored
+
+    return max(cuts, key=shows)

@@ -15,7 +15,6 @@ from geot2t.evaluation.cases import Bool, Case
 from geot2t.evaluation.fills import Fill, half_width
 from geot2t.evaluation.shown import Held
 from geot2t.fill import Float
-from geot2t.grid import Box
 from geot2t.io import Stack
 from geot2t.sensors import band_at
 
@@ -55,8 +54,8 @@ class Units:
     """Bands of the indices, by wavelength."""
 
     @classmethod
-    def of(cls, stack: Stack, box: Box) -> Units:
-        """The units of a series, of which ``box`` is looked at if need be.
+    def of(cls, stack: Stack, case: Case) -> Units:
+        """The units of a series, for which the truth of a case is looked at if need be.
 
         Where no scale is stated, values above 2 cannot be reflectance; they are then taken for
         hundred-percent bytes or, as in most products, for reflectance times 10 000.
@@ -64,8 +63,8 @@ class Units:
         waves = stack.wavelengths
         one = 1.0
         if stack.header.scaled_by is None:
-            pixels, valid = stack.read_target(box)
-            if valid.any() and np.percentile(pixels[:, valid], 99) > 2:
+            pixels, _ = stack.read_date(case.target, case.box)
+            if np.percentile(pixels[:, case.scored], 99) > 2:
                 one = 255.0 if stack.header.dtype == "uint8" else 10_000.0
         return cls(
             np.abs(stack.scale), one,

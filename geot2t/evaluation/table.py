@@ -14,7 +14,6 @@ from geot2t.report.scores import (
     interval,
     kinds_of,
     look,
-    methods_of,
     ranking,
     written,
 )
@@ -23,32 +22,46 @@ _SHOWN = ("mae", "rmse", "bias", "psnr", "ssim", "sam", "ndvi", "nbr", "coverage
 
 
 def lines(results: Mapping[str, Any]) -> Iterator[str]:
-    """Yield tables: all scores for each kind of case, then the MAE by size of gap and by band.
+    """Yield tables: all scores of the first kind of case, and the MAE by what else is known.
 
     Parameters
     ----------
     results : mapping
         As `geot2t.evaluate` gives them.
     """
+    first, *others = kinds_of(results)
+    methods = ranking(results, first)
     yield f"{results['series']}: errors in {results['unit']}"
-    for kind in kinds_of(results):
+    yield ""
+    yield from _kind(results, first)
+    if others:
         yield ""
-        yield from _kind(results, kind)
-    first = kinds_of(results)[0]
-    methods = methods_of(results)
+        yield "Other kinds of cases: MAE (MAE / linear)"
+        yield from _others(results, others)
     if sizes := look(results, "by", "gap_px"):
         yield ""
         yield f"MAE by size of the gap in pixels ({first})"
-        yield from aligned([
-            ["method", *(bucket_label(b) for b in sizes)],
-            *_numbers(methods, [[look(b, "methods", m, "mae") for b in sizes] for m in methods]),
-        ])  # fmt: skip
+        numbers = [[look(b, "methods", m, "mae") for b in sizes] for m in methods]
+        yield from _table(["method", *map(bucket_label, sizes)], methods, numbers)
     yield ""
     yield f"MAE by band ({first})"
-    yield from aligned([
-        ["method", *results["bands"]],
-        *_numbers(methods, [_of_bands(results, first, m) for m in methods]),
-    ])  # fmt: skip
+    numbers = [_of_bands(results, first, m) for m in methods]
+    yield from _table(["method", *results["bands"]], methods, numbers)
+
+
+def _others(results: Mapping[str, Any], kinds: Sequence[str]) -> Iterator[str]:
+    """A column for each kind, a row for each method."""
+    methods = ranking(results, kinds[0])
+    columns = [["method", *methods]]
+    for kind in kinds:
+        summary = results["summary"][kind]
+        count = sum(case["kind"] == kind for case in results["cases"])
+        mae = [found(summary, m, "mae", "mean") for m in methods]
+        ratio = [found(summary, m, "to_linear", "mean") for m in methods]
+        digits = decimals(mae)
+        cells = (f"{written(a, digits)} ({written(b, 2)})" for a, b in zip(mae, ratio, strict=True))
+        columns.append([f"{kind}, {count} {'case' if count == 1 else 'cases'}", *cells])
+    yield from aligned([list(row) for row in zip(*columns, strict=True)])
 
 
 def _kind(results: Mapping[str, Any], kind: str) -> Iterator[str]:
@@ -66,7 +79,7 @@ def _kind(results: Mapping[str, Any], kind: str) -> Iterator[str]:
             texts = [written(v, digits, percent=score.percent) for v in values]
             columns.append([score.title, *texts])
     columns.insert(
-        -1, ["/ linear", *(_ratio(look(summary, m, "to_linear"), len(cases)) for m in methods)]
+        -1, ["MAE / linear", *(_ratio(look(summary, m, "to_linear"), len(cases)) for m in methods)]
     )
     columns.insert(
         -1, ["wins", *(written(found(summary, m, "wins"), 0, percent=True) for m in methods)]
@@ -88,12 +101,12 @@ def _of_bands(results: Mapping[str, Any], kind: str, method: str) -> list[float]
     return [sum(row[i]["mae"] for row in rows) / len(rows) for i in range(len(rows[0]))]
 
 
-def _numbers(heads: Sequence[str], rows: Sequence[Sequence[float]]) -> list[list[str]]:
-    digits = decimals(value for row in rows for value in row)
-    return [
-        [head, *(written(value, digits) for value in row)]
-        for head, row in zip(heads, rows, strict=True)
-    ]
+def _table(
+    head: Sequence[str], methods: Sequence[str], numbers: Sequence[Sequence[float]]
+) -> Iterator[str]:
+    digits = decimals(value for row in numbers for value in row)
+    rows = zip(methods, numbers, strict=True)
+    yield from aligned([head, *([m, *(written(v, digits) for v in row)] for m, row in rows)])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -160,8 +160,12 @@ def _text(value: Any) -> str:
         return "–"  # noqa: RUF001
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, list | tuple) and all(isinstance(v, str | int | float) for v in value):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_text, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
     return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
 
 
@@ -304,8 +308,10 @@ def _view(picture: Picture, results: Mapping[str, Any]) -> dict[str, Any]:
         error = errors[method]
         known = "" if error is None else f" (MAE {written(error, digits)})"
         layers.append((f"{method}{known}", pixels))
-    ranked = [m for m, e in errors.items() if e is not None]
-    first = min(ranked, key=lambda m: errors[m] or 0.0, default=next(iter(picture.fills), None))
+    ranked = sorted((m for m, e in errors.items() if e is not None), key=lambda m: errors[m] or 0.0)
+    names = list(picture.fills)
+    first = next((m for m in ("geot2t", *ranked, *names) if m in names), None)
+    empty = bool((picture.scene == picture.scene[0, 0]).all())  # of a date that is hidden whole
     height, width, _ = picture.scene.shape
     return {
         "case": picture.case,
@@ -315,6 +321,6 @@ def _view(picture: Picture, results: Mapping[str, Any]) -> dict[str, Any]:
         "layers": [
             {"label": label, "src": data_uri(png(pixels), "image/png")} for label, pixels in layers
         ],
-        "left": 0,
-        "right": 1 if first is None else 2 + list(picture.fills).index(first),
+        "left": int(empty),
+        "right": 1 if first is None else 2 + names.index(first),
     }

@@ -45,6 +45,8 @@ def verdict(results: Mapping[str, Any]) -> str:
 def asides(results: Mapping[str, Any]) -> list[str]:
     """One sentence for each further kind of case, and how far all this goes."""
     kinds = [kind for kind in kinds_of(results) if ranking(results, kind)]
+    if not kinds:
+        return []
     said = [_other(results, kind) for kind in kinds[1:]]
     return [*said, "All this holds for this series and these gaps; elsewhere it may be otherwise."]
 
