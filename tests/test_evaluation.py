@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -550,7 +551,7 @@ def test_bad_input_is_one_line(series, wrong):
 
 def test_a_series_without_truth_is_one_line(tmp_path):
     write(tmp_path / "2022-06-01.tif", np.zeros((2, HEIGHT, WIDTH), "uint16"), nodata=0)
-    with pytest.raises(InputError, match="no date shows 50% of the place"):
+    with pytest.raises(InputError, match="no date shows 50 % of the place"):
         measured(tmp_path)
     with pytest.raises(InputError, match="no scene"):
         measured(tmp_path / "empty*")
@@ -558,7 +559,29 @@ def test_a_series_without_truth_is_one_line(tmp_path):
         evaluate([])
 
 
-# The command line
+# The benchmark and the command line
+
+
+def test_the_benchmark_evaluates_a_cube(root, tmp_path):
+    rng = np.random.default_rng(0)
+    ground = rng.integers(1000, 3000, (2, 48, 40))
+    bands = np.stack([ground + 100 * i for i in range(5)]).astype("uint16")
+    np.savez(
+        tmp_path / "cube.npz", bands=bands, mask=np.zeros((5, 48, 40), "uint8"),
+        dates=np.array([f"month-{i:02}" for i in range(1, 6)]), band_names=np.array(["B04", "B08"]),
+        crs=np.array("EPSG:32632"), transform=np.array([10.0, 0, 5e5, 0, -10, 5e6]),
+    )  # fmt: skip
+    command = [
+        sys.executable, root / "benchmarks" / "accuracy.py", tmp_path / "cube.npz", "--model",
+        "none", "--cases", "2", "--json", tmp_path / "out.json",
+    ]  # fmt: skip
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    head, rule, one, two, mean, _ = done.stdout.splitlines()
+    assert "| prior / linear | geot2t / linear | geot2t / prior |" in head
+    assert set(rule) <= set("| -")
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert [c["date"] for c in results["cases"]] == [one.split(" | ")[1], two.split(" | ")[1]]
+    assert f"| {results['summary']['cloud']['nearest']['mae']['mean']:.1f} |" in mean
 
 
 @pytest.fixture

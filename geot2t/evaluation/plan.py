@@ -99,12 +99,13 @@ def _crops(stack: Stack, side: int, margin: float, seed: int, notes: list[str]) 
         if len(crops) == CROPS:
             break
     if not crops:
-        raise InputError(f"no date shows {LEAST:.0%} of the place, so none can serve as truth")
+        raise InputError(
+            f"no date shows {100 * LEAST:g} % of the place, so that none can serve as truth"
+        )
     if len(boxes) > 1:
         notes.append(f"the scene is large: {len(crops)} crops of {side} px stand for it")
-    clear = max(float(crop.valid[list(crop.truths)].mean((1, 2)).min()) for crop in crops)
-    if clear <= CLEAR:
-        notes.append(f"no date shows {CLEAR:.0%} of the place: the clearest serve as truth")
+    if any(place.valid[i].mean() <= CLEAR for place in crops for i in place.truths):
+        notes.append(f"no date shows {100 * CLEAR:g} % of the place: the clearest serve as truth")
     return crops
 
 
