@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from geot2t.checkpoint import load_model
     from geot2t.errors import Geot2tError
+    from geot2t.evaluation import evaluate
     from geot2t.io import open_stack
     from geot2t.jobs import inpaint
 
 __version__ = "0.1.0"
 
-__all__ = ["Geot2tError", "__version__", "inpaint", "load_model", "open_stack"]
+__all__ = ["Geot2tError", "__version__", "evaluate", "inpaint", "load_model", "open_stack"]
 
 _HOMES = {
     "Geot2tError": "geot2t.errors",
+    "evaluate": "geot2t.evaluation",
     "inpaint": "geot2t.jobs",
     "load_model": "geot2t.checkpoint",
     "open_stack": "geot2t.io",

@@ -247,7 +247,7 @@ def inpaint(
         If an input, an option, the model or the output cannot be used.
     """
     rules = Rules(max_error, max_distance, keep_nodata)
-    _check_windows(window, overlap, batch)
+    check_windows(window, overlap, batch)
     if adapt < 0:
         raise InputError(f"the steps of adaptation must not be negative, got {adapt}")
     if model is None or isinstance(model, str | Path):
@@ -332,7 +332,8 @@ def inpaint(
     )
 
 
-def _check_windows(window: int, overlap: int, batch: int) -> None:
+def check_windows(window: int, overlap: int, batch: int) -> None:
+    """Refuse a window, overlap or batch that cannot be."""
     if window < 32:
         raise InputError(f"the window must be at least 32 px, got {window}")
     if batch < 1:

@@ -34,8 +34,8 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "xr", "jobs", "evaluate"},
-    {"report", "about", "demo"},
+    {"tiles", "resume", "train", "adapt", "xr", "jobs"},
+    {"report", "about", "demo", "evaluation"},
     {"cli"},
     {"__main__"},
 ]
