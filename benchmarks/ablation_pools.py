@@ -45,10 +45,6 @@ class Pool(Dataset[Sample]):
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = [folder / f"{i:05d}.safetensors" for i in range(count)]
 
-    def __len__(self) -> int:
-        """Samples it holds."""
-        return len(self._paths)
-
     def __getitem__(self, index: int) -> Sample:
         """Read a sample."""
         tensors, _ = read_tensors(self._paths[index % len(self._paths)])
@@ -79,7 +75,7 @@ class Trials(Dataset[Sample]):
     """
 
     def __init__(self, places: Sequence[Place], *, frames: int, seed: int) -> None:
-        self.places = places
+        self.places, self._frames = places, frames
         shapes = CloudShapes.load()
         self._draws = [
             Windows(
@@ -95,8 +91,7 @@ class Trials(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         """The sample made of window ``index``."""
-        turn, of = divmod(index, len(self._draws))
-        return self._draws[of][turn]
+        return self.window(index).sample(self._frames)
 
     def window(self, index: int) -> Window:
         """Window ``index``."""

@@ -69,7 +69,7 @@ def accuracy(rows: Sequence[Row], name: str) -> str:
         if name not in row["sets"]:
             continue
         figures = row["sets"][name]
-        places = figures["places"].values()
+        places = set(figures["places"].values())
         cells = [
             row["title"],
             _interval(figures["prior"]),

@@ -245,6 +245,7 @@ def test_ground_that_no_other_date_shows_is_filled_from_around(windows: Windows)
 def test_the_dates_nearest_in_time_are_shown(windows: Windows) -> None:
     window = windows.window(0)
     away = (window.days[1:] - window.days[0]).abs()
+    assert len(away) == 4
     some = nearest(window, 2)
     assert torch.equal(some.pixels[:, 0], window.pixels[:, 0])
     assert sorted((some.days[1:] - some.days[0]).abs().tolist()) == sorted(away.tolist())[:2]
