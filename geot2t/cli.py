@@ -52,6 +52,7 @@ def main() -> None:
     Examples
       geot2t demo
       geot2t inpaint scene.tif --series other_dates/
+      geot2t evaluate dates/ -o evaluation/
       geot2t info scene.tif
     """
 
@@ -178,6 +179,11 @@ def _methods() -> tuple[str, ...]:
     from geot2t.methods import NAMES  # not at the top: `geot2t --help` is to be quick
 
     return NAMES
+
+
+def _listed(_ctx: click.Context, _option: click.Parameter, given: Sequence[str]) -> tuple[str, ...]:
+    """What was given one by one or separated by commas."""
+    return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
 
 
 def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
@@ -307,6 +313,111 @@ def inpaint(
         )
     _warn(result.warnings)
     click.echo(_json(result.item) if as_json else result.path)
+
+
+@main.command()
+@click.argument("series", type=PATH, nargs=-1, required=True, metavar="SERIES...")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="DIR",
+    help="Folder for results.json, report.html and figures/; made if it is not there.",
+)
+@click.option(
+    "--gaps",
+    metavar="real|PATH",
+    default="real",
+    show_default=True,
+    help="What is hidden: the series' own gaps, moved elsewhere, and clouds of a library; or what "
+    "a raster marks by values that are not zero, each of its bands in turn.",
+)
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="all|NAME,...",
+    default=("all",),
+    callback=_listed,
+    help="Methods to compare geot2t with: all, or some of network, prior and the methods of "
+    "inpaint --method. May be repeated; linear is always among them.  [default: all]",
+)
+@click.option(
+    "--kinds",
+    multiple=True,
+    metavar="NAME,...",
+    callback=_listed,
+    help="What is hidden: cloud, missing, consecutive, first or last.  [default: all]",
+)
+@click.option(
+    "--cases",
+    type=click.IntRange(1),
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="Cases with a cloud; of each other kind there are up to a third as many.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0),
+    metavar="PX",
+    default=4,
+    show_default=True,
+    help="Do not score pixels that are this near to what their date itself did not show: masks "
+    "miss soft edges.",
+)
+@click.option(
+    "--crop",
+    type=click.IntRange(32),
+    metavar="PX",
+    default=512,
+    show_default=True,
+    help="Evaluate larger scenes on a few crops of this side.",
+)
+@click.option(
+    "--clouds",
+    default="auto",
+    show_default=True,
+    metavar="[auto|qa|DETECTOR|none]",
+    help="Where clouds are known from, as for inpaint.",
+)
+@click.option(
+    "--cloud-mask", type=PATH, help="Raster that is not zero where no date observed the ground."
+)
+@overwrite_option
+@model_options
+@json_option
+@log_options
+def evaluate(
+    series: tuple[Path, ...],
+    output: Path | None,
+    kinds: tuple[str, ...],
+    *,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Measure how well SERIES is filled: hide, fill by every method, compare, print the table.
+
+    Observed pixels of the clear dates are hidden under the shapes of real clouds, and whole
+    dates too. Each case is filled as inpaint would fill it, and by each other method. --model
+    none leaves the network out, which is much quicker.
+
+    \b
+    Examples
+      geot2t evaluate dates/
+      geot2t evaluate dates/ -o evaluation/ --cases 20
+      geot2t evaluate '2022/*.tif' --against prior,whittaker --model none
+      geot2t evaluate dates/ --gaps clouds.tif --json
+    """
+    from geot2t.evaluation import KINDS
+    from geot2t.evaluation import evaluate as run
+    from geot2t.evaluation.table import lines
+
+    with _progress("evaluating", " fills") as progress:
+        found = run(series, output, kinds=kinds or KINDS, progress=progress, **rest)
+    _warn(found.warnings)
+    click.echo(_json(found.results) if as_json else "\n".join(lines(found.results)))
+    if found.report is not None and not as_json:
+        click.echo(f"\n{found.report}")
 
 
 @main.command()
@@ -485,14 +596,14 @@ def _shows_bar() -> bool:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar in megapixels on stderr, if somebody is there to see it."""
+def _progress(what: str, unit: str = "px") -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on stderr, if somebody is there to see it."""
     if not _shows_bar():
         yield None
         return
     from tqdm import tqdm
 
-    with tqdm(desc=what, unit="px", unit_scale=True, leave=False, file=sys.stderr) as bar:
+    with tqdm(desc=what, unit=unit, unit_scale=True, leave=False, file=sys.stderr) as bar:
 
         def update(done: int, total: int) -> None:
             bar.total = total

@@ -19,6 +19,7 @@ from geot2t.sensors import (
     QA_BITS,
     SCL_EMPTY,
     SCL_HIDDEN,
+    band_at,
 )
 
 Bool = NDArray[np.bool_]
@@ -156,13 +157,8 @@ def csmask_bands(wavelengths: Sequence[float]) -> dict[str, int] | None:
     dict of str to int, or None
         The detector's band names, in its order, and their indices.
     """
-    near = np.asarray(wavelengths, "float64")
-    found = {}
-    for name, centre in _CSMASK_BANDS.items():
-        away = np.abs(near - centre)
-        away[np.isnan(away)] = np.inf
-        if away.size and away.min() <= 0.045:
-            found[name] = int(away.argmin())
+    near = {name: band_at(wavelengths, at, 0.045) for name, at in _CSMASK_BANDS.items()}
+    found = {name: i for name, i in near.items() if i is not None}
     if len(found) < len(_CSMASK_BANDS):
         found = {name: i for name, i in found.items() if not name.startswith("swir")}
     return found if len(found) >= 4 else None

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
-from geot2t.calibrate import LEVEL, SelfCheck, chosen, self_check
+from geot2t.calibrate import SelfCheck, chosen, self_check
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
 from geot2t.grid import Box, lattice
+from geot2t.intervals import LEVEL
 from geot2t.io.item import scene_item
 from geot2t.io.sink import Outputs, default_output, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
@@ -328,7 +329,7 @@ def inpaint(
 
 
 def check_windows(window: int, overlap: int, batch: int) -> None:
-    """Refuse sizes that no model can work with; InputError."""
+    """Refuse a window, overlap or batch that cannot be."""
     if window < 32:
         raise InputError(f"the window must be at least 32 px, got {window}")
     if batch < 1:

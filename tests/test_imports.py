@@ -18,7 +18,7 @@ PACKAGE = Path(geot2t.__file__).parent
 # From the ground up. A module may import from its own row and from those above it in this list.
 LAYERS = [
     {"errors", "grid"},
-    {"sensors", "metrics", "t2t", "losses", "prior"},
+    {"sensors", "metrics", "t2t", "losses", "prior", "intervals"},
     {"bodies"},
     {"generator", "critic", "clouds"},
     {
@@ -34,8 +34,8 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "xr", "jobs", "evaluate"},
-    {"report", "about", "demo"},
+    {"tiles", "resume", "train", "adapt", "xr", "jobs"},
+    {"report", "about", "demo", "evaluation"},
     {"cli"},
     {"__main__"},
 ]

@@ -56,12 +56,17 @@ class Quality:
         The quality raster; it may be on another grid of the same place.
     scene : Header
         The scene that it speaks of.
-    must_touch : bool
-        Refuse a raster that does not overlap the scene.
+    band : int
+        Number of the band to look at, from 1.
+
+    Raises
+    ------
+    InputError
+        If it does not overlap the scene.
     """
 
-    def __init__(self, kind: str, path: Path, scene: Header) -> None:
-        self.kind, self.path = kind, path
+    def __init__(self, kind: str, path: Path, scene: Header, band: int = 1) -> None:
+        self.kind, self.path, self._band = kind, path, band
         with open_raster(path) as ds:
             grid = Grid(ds.height, ds.width, ds.crs, ds.transform)
         self.raster = Raster(path)
@@ -87,7 +92,7 @@ class Quality:
         around the box. Beyond the quality raster nothing is known to be hidden.
         """
         wide = box.grown(int(self._radius), self._extent)
-        values = self.nearest.read(self.raster, 1, wide)
+        values = self.nearest.read(self.raster, self._band, wide)
         codes = np.zeros((wide.height, wide.width), "uint8")
         if values is not None:
             pixels, inside = values

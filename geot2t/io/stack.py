@@ -105,16 +105,16 @@ class Stack:
         dates are resampled onto it. What lies outside the scene, or outside a date, is not
         valid. A pixel gets the same value in whichever box it is read.
         """
-        found = [self._one(i, box) for i in range(len(self._dates))]
-        return Block(
-            np.stack([p for p, _ in found]), np.stack([v for _, v in found]), self.days, box
-        )
+        dates = range(len(self._dates))
+        pixels, valid = zip(*(self.read_date(i, box) for i in dates), strict=True)
+        return Block(np.stack(pixels), np.stack(valid), self.days, box)
 
     def read_target(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Pixels ``(band, y, x)`` and validity ``(y, x)`` of the scene alone, as in `read`."""
-        return self._one(self.target, box)
+        """Pixels ``(band, y, x)`` and validity ``(y, x)`` of the scene, as in `read`."""
+        return self.read_date(self.target, box)
 
-    def _one(self, index: int, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def read_date(self, index: int, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Pixels ``(band, y, x)`` and validity ``(y, x)`` of one date, as in `read`."""
         pixels = np.zeros((len(self.names), box.height, box.width), "float32")
         valid = np.zeros((box.height, box.width), bool)
         inside = box.intersection(self.extent)
@@ -150,6 +150,11 @@ class Stack:
             )
         return Stack(self._dates, target, self.notes)
 
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Dates that `retarget` takes."""
+        return tuple(i for i, aligned in enumerate(self._dates) if aligned.identical)
+
     def close(self) -> None:
         """Close the files that this thread has open."""
         for aligned in self._dates:
@@ -176,6 +181,7 @@ def open_stack(
     date: date | None = None,  # the option is called --date
     need_dates: bool = True,
     vrt: bool = False,
+    for_all: bool = False,
 ) -> Stack:
     """Open a scene and its other dates on the scene's own grid.
 
@@ -198,6 +204,8 @@ def open_stack(
         in the order of their names.
     vrt : bool
         Accept VRT files, which can show any other file that the user can read.
+    for_all : bool
+        Whether the cloud mask holds for every date, not for the scene alone.
 
     Raises
     ------
@@ -219,11 +227,11 @@ def open_stack(
     headers.sort(key=lambda h: (h.date is None, h.date or _EPOCH, str(h.location)))
     target = next(h for h in headers if h.location == scene)
 
-    mask_path = None if cloud_mask is None else Path(cloud_mask)
+    given = None if cloud_mask is None else Path(cloud_mask)
     scenes = [
         Scene(
             h,
-            quality_of(h, mask_path if h is target else None, sidecars=clouds != "none"),
+            quality_of(h, given if h is target or for_all else None, sidecars=clouds != "none"),
             vrt=vrt,
         )
         for h in headers
@@ -242,14 +250,15 @@ def _expand(series: Location | Iterable[Location], scene: Location) -> list[Loca
     items = [series] if isinstance(series, str | Path) else list(series)
     found: dict[str, Location] = {}
     for item in items:
-        for path in _expand_one(item, Path(scene).name):
+        for path in expand(item, Path(scene).name):
             key = str(path) if is_url(path) else str(Path(path).resolve())
             if not _same_file(path, scene):
                 found.setdefault(key, path)
     return list(found.values())
 
 
-def _expand_one(item: Location, like: str) -> list[Location]:
+def expand(item: Location, like: str) -> list[Location]:
+    """Scenes that a path or pattern of a user stands for; ``like`` as for `scenes_in`."""
     if is_url(item):
         return [item]
     path = Path(item)
