@@ -107,6 +107,9 @@ class Answers(BaseHTTPRequestHandler):
             return self.send(
                 json.dumps({"type": "FeatureCollection", "features": api.items}).encode()
             )
+        if self.path.startswith("/collections/"):
+            name = self.path.rsplit("/", 1)[-1]
+            return self.send(json.dumps(next(i for i in api.items if i["id"] == name)).encode())
         if self.path.startswith("/files/"):
             api.fetched.append(self.path)
             name = self.path.removeprefix("/files/").split("?")[0]
@@ -205,6 +208,15 @@ def test_an_address_that_the_user_typed_is_read_and_a_file_that_names_it_is_not(
     with pytest.raises(InputError, match=r"is at http://127\.0\.0\.1.*pass --trust-items"):
         open_stack(made[1], saved)
     assert not api.fetched, "nothing was asked for"
+
+
+def test_info_of_an_address_describes_what_is_there(api) -> None:
+    address = f"{api.url}/collections/sentinel-2-l2a/items/S2_32TPS_{SCENE}"
+    done = CliRunner().invoke(main, ["info", address])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == address
+    assert f"date      {SCENE} (from STAC datetime)" in done.stdout
+    assert "SCL SCL.tif, mask shade.tif" in done.stdout
 
 
 def test_a_scene_at_an_address_is_filled_here(made, api, tmp_path, monkeypatch) -> None:
