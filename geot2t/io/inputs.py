@@ -21,8 +21,6 @@ Location = str | Path
 Given = Location | Search | Any
 """Also a pystac Item or ItemCollection, or whatever else has a ``to_dict`` that gives one."""
 
-_HANDED_OVER = Origin(Path("items"), trusted=True)
-
 DAYS = 60
 """Days before and after the scene that are searched if the user names none."""
 
@@ -102,10 +100,7 @@ def read_series(
         if isinstance(given, Search):
             found = _for_scene(given, target).run(notes)
         elif hasattr(given, "to_dict"):
-            # What a program hands over, it answers for.
-            document = given.to_dict()
-            features = document.get("features", [document])
-            found = items_of({"type": "FeatureCollection", "features": features}, _HANDED_OVER)
+            found = _handed_over(given.to_dict())
         else:
             like = None if isinstance(scene, Item) else Path(scene).name
             for path in _expand_one(given, like):
@@ -132,6 +127,17 @@ def _each(series: Given | Iterable[Given]) -> list[Given]:
     if isinstance(series, str | Path | Search) or hasattr(series, "to_dict"):
         return [series]
     return list(series)
+
+
+def _handed_over(document: Any) -> list[Item]:
+    """Items that a program made, which answers for where they lead."""
+    found: list[Item] = []
+    for feature in document.get("features", [document]):
+        links = feature.get("links", ())
+        own = next((link["href"] for link in links if link.get("rel") == "self"), "items")
+        origin = Origin(own if "://" in own else Path(own), trusted=True)
+        found += items_of({"type": "FeatureCollection", "features": [feature]}, origin)
+    return found
 
 
 def _for_scene(search: Search, target: Header) -> Search:
