@@ -20,9 +20,11 @@ LAYERS = [
     {"errors", "grid"},
     {"sensors", "metrics", "t2t", "losses", "prior", "intervals"},
     {"bodies"},
-    {"generator", "critic", "clouds"},
+    {"generator", "critic", "clouds", "stac"},
     {
         "fill",
+        "missing",
+        "arrays",
         "pipeline",
         "stream",
         "shortlist",
@@ -35,7 +37,7 @@ LAYERS = [
     },
     {"model", "methods"},
     {"tiles", "resume", "train", "adapt", "xr", "jobs"},
-    {"report", "about", "demo", "evaluation"},
+    {"report", "about", "demo", "evaluation", "api", "batch"},
     {"cli"},
     {"__main__"},
 ]
@@ -43,9 +45,11 @@ FLOOR = {name: i for i, row in enumerate(LAYERS) for name in row}
 
 HOMES = {
     "rasterio": {"io"},
-    "dask": {"xr", "jobs"},
-    "distributed": {"xr", "jobs"},
+    "dask": {"xr", "batch"},
+    "distributed": {"batch"},
     "click": {"cli"},
+    "pystac": set(),
+    "pystac_client": {"stac"},
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
         "resume", "train", "adapt",

@@ -70,7 +70,7 @@ def plan(
                 drawn += date_cases(place, kind, count)
             elif rasters:
                 shapes = [
-                    (f"{r.path.name} band {j}" if len(rasters) > 1 else r.path.name,
+                    (f"{Path(r.path).name} band {j}" if len(rasters) > 1 else Path(r.path).name,
                      r.read(place.box)[0])
                     for j, r in enumerate(rasters, 1)
                 ]  # fmt: skip

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from geot2t.errors import InputError
 from geot2t.io.header import read_header
+from geot2t.io.inputs import expand
 from geot2t.io.observed import Quality
 from geot2t.io.place import Grid
 from geot2t.io.safe import open_raster
-from geot2t.io.stack import Location, Stack, expand, open_stack
+from geot2t.io.stack import Location, Stack, open_stack
 
 
 def open_series(
