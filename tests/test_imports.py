@@ -36,7 +36,7 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "xr", "jobs"},
+    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs"},
     {"report", "about", "demo", "evaluation", "api", "batch"},
     {"cli"},
     {"__main__"},
