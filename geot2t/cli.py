@@ -22,6 +22,17 @@ from geot2t.errors import Geot2tError, InputError
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+
+
+class _Location(click.Path):
+    """A path, or an address, which a Path would take the second slash from."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Leave what has a scheme as it was typed."""
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
+LOCATION = _Location(path_type=Path)
 _LOUDNESS = "geot2t.loudness"
 
 
@@ -166,6 +177,61 @@ model_options = options(
 )
 
 
+def _bounds(
+    _ctx: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        west, south, east, north = map(float, text.replace(",", " ").split())
+    except ValueError:
+        raise click.BadParameter("give west,south,east,north in degrees") from None
+    if not (-90 <= south <= north <= 90 and -180 <= west <= 180 and -180 <= east <= 180):
+        raise click.BadParameter("give west,south,east,north in degrees, south before north")
+    return west, south, east, north
+
+
+item_options = options(
+    click.option(
+        "--bands",
+        metavar="NAME,...",
+        default="",
+        help="Bands of a STAC Item, by name, common name or asset. [default: all that show the "
+        "ground, but thermal and panchromatic ones]",
+    ),
+    click.option(
+        "--trust-items",
+        is_flag=True,
+        help="Open whatever files and addresses STAC items lead to. An item in a file otherwise "
+        "leads only to files beside it.",
+    ),
+)
+
+search_options = options(
+    click.option(
+        "--stac",
+        metavar="URL",
+        help="STAC API to search for other dates; see --collections.",
+    ),
+    click.option(
+        "--collections",
+        metavar="NAME,...",
+        help="Collections to search, such as sentinel-2-l2a.",
+    ),
+    click.option(
+        "--bbox",
+        callback=_bounds,
+        metavar="W,S,E,N",
+        help="Where to search, in degrees. [default: where SCENE is]",
+    ),
+    click.option(
+        "--datetime",
+        metavar="FROM/TO",
+        help="When to search. [default: from 60 days before SCENE to 60 days after]",
+    ),
+)
+
+
 def _key_values(
     _ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]
 ) -> dict[str, str]:
@@ -181,9 +247,9 @@ def _methods() -> tuple[str, ...]:
     return NAMES
 
 
-def _listed(_ctx: click.Context, _option: click.Parameter, given: Sequence[str]) -> tuple[str, ...]:
+def _listed(*given: str | None) -> tuple[str, ...]:
     """What was given one by one or separated by commas."""
-    return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
+    return tuple(part.strip() for text in given for part in (text or "").split(",") if part.strip())
 
 
 def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
@@ -191,7 +257,7 @@ def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
 
 
 @main.command()
-@click.argument("scene", type=PATH)
+@click.argument("scene", type=LOCATION)
 @click.option(
     "-o",
     "--output",
@@ -202,16 +268,18 @@ def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
 @click.option(
     "--series",
     multiple=True,
-    type=PATH,
-    help="Other dates of the place: a directory, a file or a pattern. May be repeated; SCENE "
-    "itself may be among them.",
+    type=LOCATION,
+    help="Other dates of the place: a directory, a file, a pattern, or a STAC item collection. "
+    "May be repeated; SCENE itself may be among them.",
 )
+@search_options
+@item_options
 @scene_options
 @click.option(
     "--date",
     type=click.DateTime(["%Y-%m-%d", "%Y%m%d"]),
     metavar="YYYY-MM-DD",
-    help="Date of SCENE, if the file does not say.",
+    help="Date of SCENE, if the file does not say; or which item of a collection SCENE is.",
 )
 @click.option(
     "--max-error",
@@ -276,20 +344,25 @@ def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
 @json_option
 @log_options
 def inpaint(
-    scene: Path,
+    scene: Path | str,
     output: Path | None,
-    series: tuple[Path, ...],
+    series: tuple[Path | str, ...],
     date: datetime | None,
     *,
+    bands: str,
+    stac: str | None,
+    collections: str | None,
+    bbox: tuple[float, float, float, float] | None,
     no_error: bool,
     as_json: bool,
     **rest: Any,
 ) -> None:
     """Fill the unobserved pixels of SCENE and print the path of the result.
 
-    Observed pixels are copied bit for bit. Beside the result are written where each pixel
-    comes from (_quality.tif), how far off it may be (_error.tif), and a STAC Item with a
-    self-check of the methods on this very scene (.json).
+    SCENE is a raster or a STAC Item; the bands of an Item go into one raster. Observed pixels
+    are copied bit for bit. Beside the result are written where each pixel comes from
+    (_quality.tif), how far off it may be (_error.tif), and a STAC Item with a self-check of the
+    methods on this very scene (.json).
 
     \b
     Examples
@@ -298,14 +371,24 @@ def inpaint(
       geot2t inpaint scene.tif --cloud-mask clouds.tif --keep-nodata
       geot2t inpaint scene.tif --series '2022/*.tif' --max-error 300 --format COG
       geot2t inpaint scene.tif --series other_dates/ --method whittaker
+      geot2t inpaint item.json --series items.json --bands red,green,blue,nir
+      geot2t inpaint scene.tif --stac https://stac.example.org/v1 --collections sentinel-2-l2a
     """
     from geot2t import jobs
 
+    when, others = rest.pop("datetime"), list[Any](series)
+    if stac is not None:
+        from geot2t.stac import Search
+
+        others.append(Search(stac, _listed(collections), bbox, when))
+    elif any((collections, bbox, when)):
+        raise click.UsageError("--collections, --bbox and --datetime go with --stac")
     with _progress("filling") as progress:
         result = jobs.inpaint(
             scene,
             output,
-            series=series,
+            series=others,
+            bands=_listed(bands),
             date=None if date is None else date.date(),
             error=not no_error,
             progress=progress,
@@ -337,7 +420,7 @@ def inpaint(
     multiple=True,
     metavar="all|NAME,...",
     default=("all",),
-    callback=_listed,
+    callback=lambda _ctx, _option, given: _listed(*given),
     help="Methods to compare geot2t with: all, or some of network, prior and the methods of "
     "inpaint --method. May be repeated; linear is always among them.  [default: all]",
 )
@@ -345,7 +428,7 @@ def inpaint(
     "--kinds",
     multiple=True,
     metavar="NAME,...",
-    callback=_listed,
+    callback=lambda _ctx, _option, given: _listed(*given),
     help="What is hidden: cloud, missing, consecutive, first or last.  [default: all]",
 )
 @click.option(
@@ -490,22 +573,29 @@ def train(
 
 
 @main.command()
-@click.argument("path", type=PATH)
+@click.argument("path", type=LOCATION)
 @scene_options
+@item_options
+@click.option("--mlm", is_flag=True, help="Print a model as a STAC Item of the MLM extension.")
 @json_option
 @log_options
-def info(path: Path, clouds: str, cloud_mask: Path | None, *, as_json: bool) -> None:
-    """Say what geot2t understands of a raster, a folder of scenes, or a model.
+def info(path: Path | str, bands: str, *, mlm: bool, as_json: bool, **rest: Any) -> None:
+    """Say what geot2t understands of a raster, a folder of scenes, STAC items, or a model.
 
     \b
     Examples
       geot2t info scene.tif
       geot2t info other_dates/
+      geot2t info items.json
       geot2t info my_model.safetensors --json
+      geot2t info t2t-gan --mlm > t2t-gan.mlm.json
     """
-    from geot2t.about import about, lines
+    from geot2t.about import about, lines, model_item
 
-    known = about(path, clouds=clouds, cloud_mask=cloud_mask)
+    if mlm:
+        click.echo(_json(model_item(path)))
+        return
+    known = about(path, bands=_listed(bands), **rest)
     click.echo(_json(known) if as_json else "\n".join(lines(known)))
 
 

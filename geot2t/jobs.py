@@ -20,8 +20,9 @@ from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
 from geot2t.grid import Box, lattice
 from geot2t.intervals import LEVEL
+from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
-from geot2t.io.sink import Outputs, default_output, encode, open_outputs
+from geot2t.io.sink import Outputs, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
 from geot2t.methods import AUTO, BaselineEstimates, Fewer, check_method
 from geot2t.sharpen import Sharp
@@ -158,7 +159,7 @@ def inpaint(
     scene: str | Path,
     out: str | Path | None = None,
     *,
-    series: str | Path | Sequence[str | Path] | None = None,
+    series: Given | Sequence[Given] | None = None,
     cloud_mask: str | Path | None = None,
     clouds: str = "auto",
     date: date | None = None,
@@ -178,6 +179,8 @@ def inpaint(
     adapt: int = 0,
     sharp: bool = False,
     seed: int = 0,
+    bands: Sequence[str] = (),
+    trust_items: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Fill the unobserved pixels of a scene and write the result beside it.
@@ -189,13 +192,15 @@ def inpaint(
     Parameters
     ----------
     scene : str or Path
-        Raster to fill.
+        Raster to fill, or the STAC Item of one: its bands then go into one raster, on the
+        finest of their grids.
     out : str or Path, optional
         The filled raster; by default ``SCENE_filled.tif`` beside the scene. The quality and
         error rasters and the STAC Item go beside it.
     series : str or Path, or several
-        Other dates: directories, files or patterns; the scene may be among them. Of more than
-        `MOST_DATES` dates the most promising are used (see `geot2t.shortlist`).
+        Other dates: directories, files or patterns, STAC items, or a `geot2t.stac.Search`; the
+        scene may be among them (see `geot2t.open_stack`). Of more than `MOST_DATES` dates the
+        most promising are used (see `geot2t.shortlist`).
     cloud_mask : str or Path, optional
         Raster that is not zero where the scene was not observed.
     clouds : str
@@ -234,6 +239,8 @@ def inpaint(
         Give fills the texture of the ground, at some cost in error (see `geot2t.sharpen`).
     seed : int
         Of the self-check, of adaptation and of drawn texture.
+    bands, trust_items
+        Of STAC items; see `geot2t.open_stack`.
     progress : callable, optional
         Called with pixels done and pixels in all.
 
@@ -257,20 +264,29 @@ def inpaint(
         "keep_nodata": keep_nodata, "window": window, "overlap": overlap, "batch": batch,
         "adapt": adapt, "sharp": sharp, "seed": seed, "method": method,
     }  # fmt: skip
-    scene, many = Path(scene), [series] if isinstance(series, str | Path) else list(series or ())
     with ExitStack() as opened:
         stack = opened.enter_context(
-            open_stack(scene, many, cloud_mask=cloud_mask, clouds=clouds, date=date)
+            open_stack(
+                scene,
+                () if series is None else series,
+                cloud_mask=cloud_mask,
+                clouds=clouds,
+                date=date,
+                bands=bands,
+                trust_items=trust_items,
+            )
         )
+        path = stack.default_output if out is None else Path(out)
         outputs = opened.enter_context(
             open_outputs(
-                scene,
-                None if out is None else Path(out),
+                Path(scene),
+                path,
                 overwrite=overwrite,
                 driver=driver,
                 creation_options=creation_options,
                 error=error,
-                inputs=[path for files in stack.files for path in files if path != scene],
+                inputs=[file for files in stack.files for file in files],
+                meta=stack.metadata,
             )
         )
         stack = _shortlisted(stack, seed)
@@ -323,7 +339,7 @@ def inpaint(
         outputs.commit(item)
     tally = stream.tally
     return Result(
-        path=Path(out) if out is not None else default_output(scene),
+        path=path,
         item=item,
         gap=tally.gap / tally.total,
         unfilled=int(tally.provenance[NOT_FILLED]) / tally.total,

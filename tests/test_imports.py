@@ -20,7 +20,7 @@ LAYERS = [
     {"errors", "grid"},
     {"sensors", "metrics", "t2t", "losses", "prior", "intervals"},
     {"bodies"},
-    {"generator", "critic", "clouds"},
+    {"generator", "critic", "clouds", "stac"},
     {
         "fill",
         "pipeline",
@@ -46,6 +46,8 @@ HOMES = {
     "dask": {"xr", "jobs"},
     "distributed": {"xr", "jobs"},
     "click": {"cli"},
+    "pystac": set(),
+    "pystac_client": {"stac"},
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
         "resume", "train", "adapt",
