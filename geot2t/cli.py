@@ -247,9 +247,9 @@ def _methods() -> tuple[str, ...]:
     return NAMES
 
 
-def _listed(_ctx: click.Context, _option: click.Parameter, given: Sequence[str]) -> tuple[str, ...]:
+def _listed(*given: str | None) -> tuple[str, ...]:
     """What was given one by one or separated by commas."""
-    return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
+    return tuple(part.strip() for text in given for part in (text or "").split(",") if part.strip())
 
 
 def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
@@ -380,7 +380,7 @@ def inpaint(
     if stac is not None:
         from geot2t.stac import Search
 
-        others.append(Search(stac, _names(collections), bbox, when))
+        others.append(Search(stac, _listed(collections), bbox, when))
     elif any((collections, bbox, when)):
         raise click.UsageError("--collections, --bbox and --datetime go with --stac")
     with _progress("filling") as progress:
@@ -388,7 +388,7 @@ def inpaint(
             scene,
             output,
             series=others,
-            bands=_names(bands),
+            bands=_listed(bands),
             date=None if date is None else date.date(),
             error=not no_error,
             progress=progress,
@@ -420,7 +420,7 @@ def inpaint(
     multiple=True,
     metavar="all|NAME,...",
     default=("all",),
-    callback=_listed,
+    callback=lambda _ctx, _option, given: _listed(*given),
     help="Methods to compare geot2t with: all, or some of network, prior and the methods of "
     "inpaint --method. May be repeated; linear is always among them.  [default: all]",
 )
@@ -428,7 +428,7 @@ def inpaint(
     "--kinds",
     multiple=True,
     metavar="NAME,...",
-    callback=_listed,
+    callback=lambda _ctx, _option, given: _listed(*given),
     help="What is hidden: cloud, missing, consecutive, first or last.  [default: all]",
 )
 @click.option(
@@ -595,7 +595,7 @@ def info(path: Path | str, bands: str, *, mlm: bool, as_json: bool, **rest: Any)
     if mlm:
         click.echo(_json(model_item(path)))
         return
-    known = about(path, bands=_names(bands), **rest)
+    known = about(path, bands=_listed(bands), **rest)
     click.echo(_json(known) if as_json else "\n".join(lines(known)))
 
 
@@ -674,10 +674,6 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101  click ships all three
     click.echo(kind(main, {}, "geot2t", "_GEOT2T_COMPLETE").source())
-
-
-def _names(names: str | None) -> tuple[str, ...]:
-    return tuple(filter(None, (name.strip() for name in (names or "").split(","))))
 
 
 def _loudness() -> int:

@@ -28,6 +28,7 @@ from geot2t.grid import Box
 from geot2t.io import open_stack
 from geot2t.io.checksums import verify
 from geot2t.io.collection import write_collection
+from geot2t.io.series import open_series
 from geot2t.stac import load_items
 
 WINDOW = Window(40, 90, 70, 60)
@@ -104,6 +105,13 @@ def test_several_files_may_be_named_and_the_scene_may_be_chosen_from_a_collectio
         open_stack(series)
     with pytest.raises(InputError, match="holds no item of 2022-01-01"):
         open_stack(series, date=date(2022, 1, 1))
+
+
+def test_a_collection_is_a_series_to_evaluate(made) -> None:
+    _, series, plain = made
+    ours, theirs = open_series(series), open_series(plain.parent)
+    assert ours.dates == theirs.dates
+    np.testing.assert_array_equal(ours.read(WHOLE).pixels, theirs.read(WHOLE).pixels)
 
 
 def test_a_pattern_of_items_is_a_series(items) -> None:

@@ -69,11 +69,11 @@ def plan(
             if kind != "cloud":
                 drawn += date_cases(place, kind, count)
             elif rasters:
+                name = Path(gaps).name
                 shapes = [
-                    (f"{Path(r.path).name} band {j}" if len(rasters) > 1 else Path(r.path).name,
-                     r.read(place.box)[0])
+                    (f"{name} band {j}" if len(rasters) > 1 else name, r.read(place.box)[0])
                     for j, r in enumerate(rasters, 1)
-                ]  # fmt: skip
+                ]
                 drawn += gap_cases(place, shapes, count, rng)
             else:
                 drawn += cloud_cases(place, labels, count, rng)

@@ -156,7 +156,10 @@ def _for_scene(search: Search, target: Header) -> Search:
 
 
 def expand(item: Location, like: str | None) -> list[Location]:
-    """Scenes that a path or pattern of a user stands for; ``like`` as for `scenes_in`."""
+    """Files and addresses that one of a user's paths or patterns stands for.
+
+    ``like`` is the name of the scene, whose kind of file is looked for in folders; see `scenes_in`.
+    """
     if is_url(item):
         return [item]
     path = Path(item)

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from geot2t.errors import InputError
+from geot2t.io.assets import read_item
 from geot2t.io.header import read_header
 from geot2t.io.inputs import expand
 from geot2t.io.observed import Quality
 from geot2t.io.place import Grid
 from geot2t.io.safe import open_raster
 from geot2t.io.stack import Location, Stack, open_stack
+from geot2t.stac import Item, is_stac, load_items
 
 
 def open_series(
@@ -26,7 +28,7 @@ def open_series(
     Parameters
     ----------
     series : Path or str, or several
-        Directories, files or patterns such as ``dir/*.tif``.
+        Directories, files or patterns such as ``dir/*.tif``; STAC Items and ItemCollections.
     clouds : str
         As for `open_stack`.
     cloud_mask : Path or str, optional
@@ -42,14 +44,17 @@ def open_series(
     RasterReadError, InputError
         As `open_stack`.
     """
-    items = [series] if isinstance(series, str | Path) else list(series)
-    found = list(dict.fromkeys(path for item in items for path in expand(item, Path(item).name)))
+    given = [series] if isinstance(series, str | Path) else list(series)
+    paths = list(dict.fromkeys(path for item in given for path in expand(item, Path(item).name)))
+    found: list[Location | Item] = []
+    for path in paths:
+        found += load_items(path) if is_stac(path) else [path]
     if not found:
         raise InputError("a series needs at least one scene")
-    grids = [Grid.of(read_header(path)) for path in found]
+    grids = [Grid.of(read_item(f) if isinstance(f, Item) else read_header(f)) for f in found]
     (common, _), *_ = Counter(grids).most_common(1)
     scene = found[grids.index(common)]
-    return open_stack(scene, found, cloud_mask=cloud_mask, clouds=clouds, for_all=True)
+    return open_stack(scene, paths, cloud_mask=cloud_mask, clouds=clouds, for_all=True)
 
 
 def gaps_in(path: Path, stack: Stack) -> list[Quality]:

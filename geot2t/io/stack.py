@@ -212,9 +212,9 @@ def open_stack(
     date: date | None = None,  # the option is called --date
     need_dates: bool = True,
     vrt: bool = False,
-    for_all: bool = False,
     bands: Sequence[str] = (),
     trust_items: bool = False,
+    for_all: bool = False,
 ) -> Stack:
     """Open a scene and its other dates on the scene's own grid.
 
@@ -240,14 +240,14 @@ def open_stack(
         in the order of their names.
     vrt : bool
         Accept VRT files, which can show any other file that the user can read.
-    for_all : bool
-        Whether the cloud mask holds for every date, not for the scene alone.
     bands : sequence of str
         Bands of a scene that an item describes: names, common names or names of assets. By
         default all that show the ground in reflected light. The others follow the scene.
     trust_items : bool
         Open whatever files and addresses items lead to. By default an item in a file leads to
         files beside it only, and one at an address to addresses.
+    for_all : bool
+        Whether the cloud mask holds for every date, not for the scene alone.
 
     Raises
     ------
