@@ -135,8 +135,12 @@ def test_the_sample_comes_out_as_from_the_command_line(
     for date in sample.time.values:
         stem = str(date.astype("datetime64[D]"))
         one = cut.sel(time=date, drop=True)
-        bands = one[BANDS].to_array("band").assign_attrs(
-            long_name=BANDS, **{k: sample.attrs[k] for k in ("_FillValue", "scale_factor")}
+        bands = (
+            one[BANDS]
+            .to_array("band")
+            .assign_attrs(
+                long_name=BANDS, **{k: sample.attrs[k] for k in ("_FillValue", "scale_factor")}
+            )
         )
         bands.rio.to_raster(tmp_path / f"{stem}.tif")
         one.SCL.rio.to_raster(tmp_path / f"{stem}_SCL.tif")
@@ -469,7 +473,9 @@ def test_dates_asked_for_stand_in_their_order(cube) -> None:
 
 
 def test_no_date_invents_a_quality_band(cube) -> None:
-    there = cube.to_dataset("band").assign(SCL=(("time", "y", "x"), np.full(GAPS.shape, 4, "uint8")))
+    there = cube.to_dataset("band").assign(
+        SCL=(("time", "y", "x"), np.full(GAPS.shape, 4, "uint8"))
+    )
     out = geot2t.interpolate(there, "2024-05-05", model=Copy(), **SMALL)
     assert set(out.data_vars) == {
         "blue", "nir08", "provenance", "days", "blue_error", "nir08_error",
