@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,8 @@ class Arrays:
         Index among ``dates`` of the date to be filled; it is of the first group.
     observed : tuple of Box and ndarray of bool, optional
         Where the target was observed in a box that is larger than the pieces.
+    exact : tuple of Box and ndarray, optional
+        The target as stored, ``(band, y, x)``, where the pieces hold it with fewer digits.
     """
 
     def __init__(
@@ -117,8 +119,10 @@ class Arrays:
         dates: Sequence[int],
         target: int,
         observed: tuple[Box, Bool] | None = None,
+        exact: tuple[Box, NDArray[Any]] | None = None,
     ) -> None:
-        self._pieces, self._bands, self._observed = pieces, bands, observed
+        self._pieces, self._bands = pieces, bands
+        self._observed, self._exact = observed, exact
         self.extent, self.target = extent, target
         self.days: Float = days[list(dates)]
         groups = [(g, i) for g, v in enumerate(pieces[0].values) for i in range(len(v))]
@@ -145,7 +149,12 @@ class Arrays:
 
     def read_scene(self, box: Box) -> SceneBlock:
         """Read the target in ``box`` as it is stored."""
-        return self._stored(*self._dates[self.target], box)
+        block = self._stored(*self._dates[self.target], box)
+        if self._exact is None:
+            return block
+        whole, values = self._exact
+        rows, cols = box.within(whole)
+        return replace(block, values=values[:, rows, cols])
 
     def to_file_units(self, pixels: Float) -> NDArray[np.float64]:
         """Turn physical values ``(band, y, x)`` into stored ones, not yet rounded."""

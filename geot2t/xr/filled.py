@@ -22,7 +22,8 @@ from geot2t.methods import check_method
 from geot2t.request import check_windows
 from geot2t.stream import Rules
 from geot2t.xr.cube import Cube, Object, same_grid, understand
-from geot2t.xr.graph import Group, build
+from geot2t.xr.graph import build
+from geot2t.xr.reading import Group
 from geot2t.xr.results import assembled
 from geot2t.xr.tasks import Job, Recipe, Target
 
@@ -155,7 +156,8 @@ class _Request:
         if not targets:
             raise InputError("no date was asked for")
         lazy = any(cube.lazy for cube in self._cubes)
-        groups = [Group(cube.values, cube.codes) for cube in self._cubes]
+        group = Group.compact if lazy else lambda values, codes, _: Group(values, codes)
+        groups = [group(cube.values, cube.codes, cube.bands) for cube in self._cubes]
         arrays = build(self.job, targets, groups, whole=not lazy)
         if lazy:
             arrays = {name: _chunked_like(a, self.cube) for name, a in arrays.items()}

@@ -146,13 +146,14 @@ class Job:
         dates: Dates,
         pieces: Sequence[Piece],
         observed: tuple[Box, Bool] | None = None,
+        exact: tuple[Box, NDArray[Any]] | None = None,
     ) -> Scene:
         """The target and other dates as one scene, of what is in memory."""
         days = np.array(self.days, "float32")
         seen = [i for i in dates if i is not None]
         if target.index is not None:
             at = seen.index(target.index)
-            return Arrays(pieces, self.bands, days, self.extent, seen, at, observed)
+            return Arrays(pieces, self.bands, days, self.extent, seen, at, observed, exact)
         known = Arrays(pieces, self.bands, days, self.extent, seen, 0)
         blank = np.zeros(self.count, self.dtype)
         for i, nodata in zip(self.bands[0].data, self.bands[0].nodata, strict=True):
@@ -216,35 +217,45 @@ def cases(job: Job, valid: list[Bool]) -> list[Any] | None:
 
 def outcomes(
     job: Job,
-    target: Target,
-    dates: Dates | None,
-    found: list[Any] | None,
+    targets: Sequence[Target],
+    chosen_dates: Sequence[Dates | None],
+    cases_of: Sequence[list[Any] | None],
     known: Survey | None,
     piece: Piece,
-) -> dict[int, Any]:
-    """What becomes of the cases in one window, by their number."""
-    dates = dates or target.dates
-    mine = {i: case for i, case in enumerate(found or ()) if case.box == piece.box}
-    if not mine:
-        return {}
-    source = job.source(job.scene(target, dates, [piece]), known, dates)
-    estimates = job.recipe.estimates()
-    return {i: calibrate.evaluate(case, source, estimates) for i, case in mine.items()}
+) -> dict[tuple[int, int], Any]:
+    """What becomes of the cases of all dates in one window, by date and number."""
+    found = {}
+    for t, (target, dates) in enumerate(zip(targets, chosen_dates, strict=True)):
+        mine = {i: case for i, case in enumerate(cases_of[t] or ()) if case.box == piece.box}
+        if mine:
+            used = dates or target.dates
+            source = job.source(job.scene(target, used, [piece]), known, used)
+            for i, case in mine.items():
+                found[t, i] = calibrate.evaluate(case, source, job.recipe.estimates())
+    return found
 
 
-def check(job: Job, found: list[Any] | None, parts: list[dict[int, Any]]) -> SelfCheck | None:
-    """The self-check of one date, of all outcomes; None if there is nothing to fill."""
-    if found is None:
-        return None
-    every = {i: outcome for part in parts for i, outcome in part.items()}
-    method = job.recipe.method
-    return calibrate.conclude(
-        found,
-        [every[i] for i in range(len(found))],
-        job.recipe.estimates(),
-        len(job.bands[0].data),
-        use=None if method == AUTO else method,
-    )
+def checks(
+    job: Job,
+    cases_of: Sequence[list[Any] | None],
+    parts: Sequence[dict[tuple[int, int], Any]],
+) -> list[SelfCheck | None]:
+    """The self-check of each date, of all outcomes; None where there is nothing to fill."""
+    every = {key: outcome for part in parts for key, outcome in part.items()}
+    use = None if job.recipe.method == AUTO else job.recipe.method
+    bands = len(job.bands[0].data)
+    return [
+        None
+        if found is None
+        else calibrate.conclude(
+            found,
+            [every[t, i] for i in range(len(found))],
+            job.recipe.estimates(),
+            bands,
+            use=use,
+        )
+        for t, found in enumerate(cases_of)
+    ]
 
 
 def fill(
@@ -256,6 +267,7 @@ def fill(
     box: Box,
     piece: Piece,
     observed: tuple[Box, Bool] | None,
+    exact: NDArray[Any] | None,
 ) -> Outputs:
     """Fill ``box`` of one date.
 
@@ -266,7 +278,8 @@ def fill(
         ``(band, y, x)`` if they are wanted.
     """
     dates = dates or target.dates
-    scene = job.scene(target, dates, [piece], observed)
+    stored = None if exact is None else (box, exact[0])
+    scene = job.scene(target, dates, [piece], observed, stored)
 
     def predict(
         pixels: Float, valid: Bool, days: Float, target: int, **around: Around
