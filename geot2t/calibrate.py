@@ -134,15 +134,39 @@ def self_check(
     SelfCheck
         With ``reason`` set, and default intervals, where nothing could be hidden.
     """
-    rng = np.random.default_rng(seed)
-    found = _make_cases(source, shapes or _library_shape, rng, size, overlap, cases)
+    found = find_cases(source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes)
+    outcomes = [evaluate(case, source, estimates) for case in found]
+    corner = Box(source.extent.row, source.extent.col, 1, 1)
+    bands = len(source.read_target(corner)[0])
+    return conclude(found, outcomes, estimates, bands, use=use)
+
+
+def conclude(
+    found: Sequence[_Case],
+    outcomes: list[dict[str, _Outcome]],
+    estimates: Estimates,
+    bands: int,
+    *,
+    use: str | None = None,
+) -> SelfCheck:
+    """Choose methods and interval widths by what became of each case; see `self_check`.
+
+    Parameters
+    ----------
+    found : sequence
+        What `find_cases` gave.
+    outcomes : list of dict
+        What `evaluate` gave for each of them.
+    estimates : Estimates
+        The methods.
+    bands : int
+        Bands of the source.
+    use : str, optional
+        Method for all bands.
+    """
     if not found:
-        corner = Box(source.extent.row, source.extent.col, 1, 1)
-        bands = len(source.read_target(corner)[0])
         reason = "too few observed pixels to hide some of them"
         return _impossible(estimates, use or estimates.methods[0], bands, reason)
-
-    outcomes = [_evaluate(case, source, estimates) for case in found]
     rows = _errors(outcomes, estimates.methods)
     methods = _winners(rows, estimates.methods, outcomes)
     if use is not None:
@@ -207,21 +231,40 @@ def _library_shape(rng: np.random.Generator, height: int, width: int) -> Bool:
     return CloudShapes.load().sample(rng, height, width, share=(0.05, 0.4))
 
 
-def _make_cases(
+def windows_read(extent: Box, *, size: int, overlap: int, seed: int) -> list[Box]:
+    """The windows of a scene among which `find_cases` chooses."""
+    return _scanned(extent, size, overlap, np.random.default_rng(seed))[0]
+
+
+def _scanned(
+    extent: Box, size: int, overlap: int, rng: np.random.Generator
+) -> tuple[list[Box], int]:
+    """Windows to choose from, and how many the scene has."""
+    windows = list(lattice(extent, extent, size=size, overlap=overlap))
+    count = len(windows)
+    if count > _SCANNED:
+        windows = [windows[i] for i in sorted(rng.choice(count, _SCANNED, replace=False))]
+    return windows, count
+
+
+def find_cases(
     source: Source,
-    shapes: Shapes,
-    rng: np.random.Generator,
+    *,
     size: int,
     overlap: int,
-    cases: int | None,
+    seed: int,
+    cases: int | None = None,
+    shapes: Shapes | None = None,
 ) -> list[_Case]:
-    """Windows with observed pixels hidden under gap shapes that come from elsewhere."""
-    extent = source.extent
-    windows = list(lattice(extent, extent, size=size, overlap=overlap))
+    """Windows with observed pixels hidden under gap shapes that come from elsewhere.
+
+    Only `Source.read_target` is called, for the boxes of `windows_read`; see `self_check`.
+    """
+    shapes = shapes or _library_shape
+    rng = np.random.default_rng(seed)
+    windows, count = _scanned(source.extent, size, overlap, rng)
     if cases is None:
-        cases = min(max(len(windows) // 20, 8), 24)
-    if len(windows) > _SCANNED:
-        windows = [windows[i] for i in sorted(rng.choice(len(windows), _SCANNED, replace=False))]
+        cases = min(max(count // 20, 8), 24)
     seen = [source.read_target(window)[1] for window in windows]
     share = np.array([s.mean() for s in seen])
     usable = np.flatnonzero(share * seen[0].size >= min(256, 0.2 * seen[0].size))
@@ -266,7 +309,8 @@ def _moved(shape: Bool, rng: np.random.Generator) -> Bool:
     return np.roll(shape, shift, (0, 1))
 
 
-def _evaluate(case: _Case, source: Source, estimates: Estimates) -> dict[str, _Outcome]:
+def evaluate(case: _Case, source: Source, estimates: Estimates) -> dict[str, _Outcome]:
+    """Predict what ``case`` hides by every method; only the case's box is read."""
     block, target = source.read(case.box), source.target
     pixels, valid = block.pixels.copy(), block.valid.copy()
     valid[target] &= ~case.hidden

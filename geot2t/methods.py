@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from geot2t.baselines import METHODS, check_installed
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Prediction
+from geot2t.sharpen import Sharp
 
 AUTO = "auto"
 """For each band, whichever method of the model the self-check finds best."""
@@ -98,6 +100,41 @@ class Fewer:
         """Predict by each of ``methods``; see `geot2t.fill.Estimates`."""
         more = {} if around is None else {"around": around}
         return self._estimates(pixels, valid, days, target, methods, **more)
+
+
+def estimates_for(
+    method: str,
+    load: Callable[[], tuple[Estimates, dict[str, Any]]],
+    *,
+    model: bool,
+    sharp: int | None = None,
+    seed: int = 0,
+) -> tuple[Estimates, dict[str, Any]]:
+    """Put together what fills a scene, and say what it is.
+
+    Parameters
+    ----------
+    method : str
+        One of `NAMES`.
+    load : callable
+        Gives the model's estimates and what is to be said of them; called where they are needed.
+    model : bool
+        Whether the user named a model.
+    sharp : int, optional
+        Period of the texture to be given to fills (see `geot2t.sharpen`); None for none.
+    seed : int
+        Of drawn texture.
+    """
+    found: Estimates
+    if method in METHODS and not model:
+        found, about = BaselineEstimates(method), {"name": method}
+    else:
+        found, about = load()
+        if method != AUTO:
+            found = Fewer(found, method)
+    if sharp is not None:
+        found = Sharp(found, period=sharp, seed=seed)
+    return found, about
 
 
 def check_method(method: str, *, model: bool, adapt: bool) -> None:

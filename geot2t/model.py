@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geot2t import baselines
-from geot2t.checkpoint import Model
+from geot2t.checkpoint import Model, load_model, resolve
 from geot2t.errors import InputError
 from geot2t.fill import Around, Float, Prediction
 from geot2t.generator import STRIDE, Evidence
@@ -23,6 +26,8 @@ from geot2t.prior import Prior, estimate_prior
 log = logging.getLogger(__name__)
 
 YEAR = 365.2425
+
+_LOCK = threading.Lock()
 
 
 def evidence_of(
@@ -92,6 +97,46 @@ def pick_device(device: str) -> torch.device:
     elif chosen.type != "cpu":
         raise InputError(f"no device {device!r}; use auto, cpu, cuda or cuda:N")
     return chosen
+
+
+def open_estimates(
+    name: str | Path | None,
+    device: str,
+    wavelengths: NDArray[np.floating],
+    change: Callable[[Model, torch.device], Model] | None = None,
+) -> tuple[ModelEstimates, dict[str, Any]]:
+    """Load a model for a scene, and say which it is.
+
+    Parameters
+    ----------
+    name : str or Path, optional
+        As for `geot2t.load_model`.
+    device : str
+        As for `pick_device`.
+    wavelengths : ndarray, shape ``(band,)``
+        Of the scene, in micrometres, NaN where unknown.
+    change : callable, optional
+        ``change(model, device)`` gives the model to use instead.
+
+    Returns
+    -------
+    ModelEstimates, dict
+    """
+    chosen = pick_device(device)
+    if change is not None:
+        loaded = change(load_model(name), chosen)
+    else:
+        path = resolve(name)
+        with _LOCK:  # two threads must not load the same weights
+            loaded = _shared(path, path.stat().st_mtime_ns, chosen)
+    about = {"name": loaded.name, "sha256": loaded.sha256, "device": str(chosen)}
+    return ModelEstimates(loaded, wavelengths, chosen), about
+
+
+@lru_cache(maxsize=2)
+def _shared(path: Path, _written: int, _device: torch.device) -> Model:
+    """A model that is loaded once for all scenes of a process; nobody may change it."""
+    return load_model(path)
 
 
 class ModelEstimates:

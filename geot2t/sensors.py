@@ -6,7 +6,7 @@ Data and look-ups only; nothing here opens a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -94,6 +94,11 @@ _SENSOR_NAMES: tuple[tuple[str, str], ...] = (
     (r"CBERS", "cbers-4"),
 )
 
+_SENSOR_TAGS = (
+    "SPACECRAFT_ID", "SPACECRAFT_NAME", "SATELLITEID", "PLATFORM", "SENSOR", "CONSTELLATION",
+    "PRODUCT_URI",
+)  # fmt: skip
+
 _CODE = re.compile(r"^(?:sr|toa|sur_refl)?[_ -]?b(?:and)?[_ -]?(0?)(\d{1,2})(a?)$", re.IGNORECASE)
 
 
@@ -111,6 +116,12 @@ def sensor_of(text: str) -> str | None:
     """The sensor that a file name or tag speaks of, a key of `SENSOR_BANDS`, or None."""
     upper = text.upper()
     return next((name for pattern, name in _SENSOR_NAMES if re.search(pattern, upper)), None)
+
+
+def sensor_in_tags(tags: Mapping[str, str]) -> str | None:
+    """The sensor that tags name, their keys in upper case; a key of `SENSOR_BANDS`, or None."""
+    found = (sensor_of(tags[key]) for key in _SENSOR_TAGS if key in tags)
+    return next((sensor for sensor in found if sensor), None)
 
 
 def wavelengths(names: Sequence[str], sensor: str | None = None) -> NDArray[np.float32]:

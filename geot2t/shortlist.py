@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from geot2t.fill import Block, Source
 from geot2t.grid import Box, lattice
 
+MOST_DATES = 24
+"""Dates of a longer series are shortlisted to this many before anything is filled."""
+
 _SIDE = 128
 _WINDOWS = 6
 _STEP = 2
@@ -36,7 +39,7 @@ def shortlist(source: Source, dates: int, *, seed: int = 0) -> tuple[int, ...]:
     tuple of int
         Indices in time, in order, the target among them.
     """
-    blocks = _samples(source, seed)
+    blocks = [_thinned(source.read(box)) for box in windows_read(source.extent, seed)]
     days, target = blocks[0].days, source.target
     others = [i for i in range(len(days)) if i != target]
     clear = np.mean([block.valid.mean((1, 2)) for block in blocks], axis=0)
@@ -48,12 +51,13 @@ def shortlist(source: Source, dates: int, *, seed: int = 0) -> tuple[int, ...]:
     return tuple(sorted([target, *near, *rest[: dates - 1 - len(near)]]))
 
 
-def _samples(source: Source, seed: int) -> list[Block]:
-    windows = list(lattice(source.extent, source.extent, size=_SIDE, overlap=0))
+def windows_read(extent: Box, seed: int) -> list[Box]:
+    """The windows of a scene that `shortlist` reads."""
+    windows = list(lattice(extent, extent, size=_SIDE, overlap=0))
     rng = np.random.default_rng(seed)
     if len(windows) > _WINDOWS:
         windows = [windows[i] for i in sorted(rng.choice(len(windows), _WINDOWS, replace=False))]
-    return [_thinned(source.read(window)) for window in windows]
+    return windows
 
 
 def _thinned(block: Block) -> Block:

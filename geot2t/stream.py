@@ -89,11 +89,11 @@ class Layout:
     unit: NDArray[np.float64]
     """Physical units per unit of the file, for each of those bands."""
 
-    nodata: float | None
-    """Value that marks missing data."""
+    nodata: Sequence[float | None]
+    """Value that marks missing data, for each of those bands."""
 
-    encode: Callable[[NDArray[np.float64]], NDArray[Any]]
-    """Rounds values in file units to the file's type."""
+    encode: Callable[[NDArray[np.float64], int], NDArray[Any]]
+    """Rounds values in file units to the file's type; the second argument says which band."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +231,12 @@ class Stream:
                 guess = self.scene.to_file_units(filled.pixels)
                 for band, index in enumerate(layout.data):
                     here = take[band]
-                    values[index][here] = layout.encode(guess[band][here])
+                    values[index][here] = layout.encode(guess[band][here], band)
                     error[index][here] = half[band][here]
                 unknown = unknown & ~take
             for band, index in enumerate(layout.data):
-                if layout.nodata is not None:
-                    values[index][refused[band]] = layout.nodata
+                if layout.nodata[band] is not None:
+                    values[index][refused[band]] = layout.nodata[band]
                 error[index][unknown[band]] = np.nan
         self._count(provenance, missing)
         return Written(task.box, values, np.stack([provenance, days]), error)

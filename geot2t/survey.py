@@ -7,7 +7,8 @@ where others are known can be learnt from the rest of the scene.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -41,22 +42,29 @@ class Surveyed:
     ----------
     source : Source
         The scene and its series.
+    survey : Survey, optional
+        Of the same dates, if it was made before.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, survey: Survey | None = None) -> None:
         self._source = source
         self.extent, self.target = source.extent, source.target
         self.read_target = source.read_target
         self._lock = threading.Lock()
-        self._survey: Survey | None = None
+        self._survey = survey
+
+    @property
+    def survey(self) -> Survey:
+        """What was sampled."""
+        with self._lock:
+            if self._survey is None:
+                self._survey = Survey(self._source.read, self.extent)
+        return self._survey
 
     def read(self, box: Box) -> Block:
         """Read ``box`` of all dates, and pixels around it."""
         block = self._source.read(box)
-        with self._lock:
-            if self._survey is None:
-                self._survey = Survey(self._source.read, self.extent)
-        return replace(block, around=self._survey.around(box, self.target))
+        return replace(block, around=self.survey.around(box, self.target))
 
 
 class Survey:
@@ -71,18 +79,28 @@ class Survey:
     """
 
     def __init__(self, read: Callable[[Box], Block], extent: Box) -> None:
-        blocks = [read(cell) for cell in _cells(extent)]
+        blocks = [read(cell) for cell in cells(extent)]
         rows = [np.arange(b.box.row, b.box.stop[0])[::STEP] for b in blocks]
         cols = [np.arange(b.box.col, b.box.stop[1])[::STEP] for b in blocks]
         self._row = np.concatenate([np.repeat(r, c.size) for r, c in zip(rows, cols, strict=True)])
         self._col = np.concatenate([np.tile(c, r.size) for r, c in zip(rows, cols, strict=True)])
         t, b = blocks[0].pixels.shape[:2]
-        self._pixels: Float = np.concatenate(
+        self.pixels: Float = np.concatenate(
             [k.pixels[..., ::STEP, ::STEP].reshape(t, b, -1) for k in blocks], 2
         )
-        self._valid: Bool = np.concatenate(
+        self.valid: Bool = np.concatenate(
             [k.valid[:, ::STEP, ::STEP].reshape(t, -1) for k in blocks], 1
         )
+
+    def of(self, dates: Sequence[int | None]) -> Survey:
+        """The survey of only these dates, in this order; None is one that saw nothing."""
+        keep = [-1 if i is None else i for i in dates]
+        some = copy(self)
+        some.pixels, some.valid = self.pixels[keep], self.valid[keep]
+        for i, date in enumerate(dates):
+            if date is None:
+                some.pixels[i], some.valid[i] = 0, False
+        return some
 
     def around(self, box: Box, target: int) -> Around:
         """Pixels outside ``box`` where the date ``target`` was observed, the nearest ones.
@@ -91,19 +109,19 @@ class Survey:
         """
         away = np.maximum(_outside(self._row, box.row, box.stop[0]),
                           _outside(self._col, box.col, box.stop[1]))  # fmt: skip
-        teach = np.flatnonzero((away > 0) & self._valid[target])
+        teach = np.flatnonzero((away > 0) & self.valid[target])
         near = teach[np.argsort(away[teach], kind="stable")[: 2 * MOST]]
         near = np.sort(near)[:: 2 if near.size > MOST else 1]
         size = min(MOST, self._row.size)
-        pixels = np.zeros((*self._pixels.shape[:2], size), "float32")
-        valid = np.zeros((len(self._valid), size), bool)
-        pixels[..., : near.size] = self._pixels[..., near]
-        valid[:, : near.size] = self._valid[:, near]
+        pixels = np.zeros((*self.pixels.shape[:2], size), "float32")
+        valid = np.zeros((len(self.valid), size), bool)
+        pixels[..., : near.size] = self.pixels[..., near]
+        valid[:, : near.size] = self.valid[:, near]
         return Around(pixels, valid)
 
 
-def _cells(extent: Box) -> list[Box]:
-    """Cells of equal size, spread evenly."""
+def cells(extent: Box) -> list[Box]:
+    """Boxes of equal size, spread evenly, that a survey reads."""
     height = min(SIDE, -(-extent.height // CELLS))
     width = min(SIDE, -(-extent.width // CELLS))
 

@@ -23,6 +23,8 @@ LAYERS = [
     {"generator", "critic", "clouds", "stac"},
     {
         "fill",
+        "missing",
+        "arrays",
         "pipeline",
         "stream",
         "shortlist",
@@ -34,8 +36,8 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "xr", "jobs"},
-    {"report", "about", "demo", "evaluation"},
+    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs"},
+    {"report", "about", "demo", "evaluation", "api", "batch"},
     {"cli"},
     {"__main__"},
 ]
@@ -43,8 +45,8 @@ FLOOR = {name: i for i, row in enumerate(LAYERS) for name in row}
 
 HOMES = {
     "rasterio": {"io"},
-    "dask": {"xr", "jobs"},
-    "distributed": {"xr", "jobs"},
+    "dask": {"xr", "batch"},
+    "distributed": {"batch"},
     "click": {"cli"},
     "pystac": set(),
     "pystac_client": {"stac"},

@@ -23,7 +23,7 @@ from rio_cogeo import cog_validate
 
 from geot2t.errors import InputError, OutputError, RasterReadError
 from geot2t.grid import Box
-from geot2t.io import publish, raster
+from geot2t.io import lock, publish, raster
 from geot2t.io.checksums import sha256_file, verify
 from geot2t.io.encode import encode
 from geot2t.io.sink import Outputs, open_outputs
@@ -353,7 +353,7 @@ def test_file_systems_without_locks_still_work(
     def unsupported(*_: Any) -> None:
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
-    monkeypatch.setattr(publish.fcntl, "flock", unsupported)
+    monkeypatch.setattr(lock.fcntl, "flock", unsupported)
     # Without a lock, these may be another run's.
     theirs = ".scene_filled.tif.part-1"
     scene.with_name(theirs).write_text("")

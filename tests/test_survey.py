@@ -82,7 +82,7 @@ def test_a_large_scene_is_not_read_whole():
     survey = Survey(scene.read, scene.extent)
     assert scene.reads == CELLS**2
     assert survey.around(Box(0, 0, 8, 8), 0).pixels.shape == (2, 2, MOST)
-    assert survey._pixels.shape[2] == (CELLS * -(-SIDE // STEP)) ** 2
+    assert survey.pixels.shape[2] == (CELLS * -(-SIDE // STEP)) ** 2
 
 
 @pytest.mark.parametrize("cut", [(64, 64), (32, 160), (150, 40)])

@@ -21,8 +21,9 @@ from geot2t.fill import Estimates
 from geot2t.io.checksums import plain
 from geot2t.io.publish import write_bytes
 from geot2t.io.series import open_series
-from geot2t.jobs import band_names, check_windows
 from geot2t.report import FORMAT, Picture, write_report
+from geot2t.request import check_windows
+from geot2t.said import band_names
 
 __all__ = ["KINDS", "NAMES", "Evaluation", "evaluate"]
 

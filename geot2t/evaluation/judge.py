@@ -14,9 +14,9 @@ from geot2t.evaluation.scoring import Tally, Truth, Units, by_band, scores, tall
 from geot2t.evaluation.shown import held
 from geot2t.evaluation.summary import Outcome
 from geot2t.io import Stack
-from geot2t.jobs import band_names
 from geot2t.report import Picture
 from geot2t.report.scores import KINDS
+from geot2t.said import band_names
 
 MOST_PICTURES = 6
 """Fills that are pictured: those with the least error."""

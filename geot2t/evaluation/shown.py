@@ -6,8 +6,7 @@ from geot2t.evaluation.cases import Bool, Case
 from geot2t.fill import Block, Float, Source
 from geot2t.grid import Box
 from geot2t.io import Stack
-from geot2t.jobs import MOST_DATES
-from geot2t.shortlist import shortlist
+from geot2t.shortlist import MOST_DATES, shortlist
 
 
 class Hiding:

@@ -1,4 +1,4 @@
-"""From predicted numbers to the values that a file can hold."""
+"""From the values that a file holds to physical ones, and back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geot2t.errors import OutputError
+
+
+def physical(
+    values: NDArray[Any], scale: NDArray[np.float64], offset: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Physical values of ``values (band, y, x)``; scale and offset are one number a band."""
+    data = values.astype("float64")
+    data *= scale[:, None, None]
+    data += offset[:, None, None]
+    return data.astype("float32")
+
+
+def file_units(
+    pixels: NDArray[np.floating[Any]], scale: NDArray[np.float64], offset: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Turn physical values ``(band, y, x)`` into those of a file, not yet rounded."""
+    return (pixels.astype("float64") - offset[:, None, None]) / scale[:, None, None]
+
+
+def is_nodata(band: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
+    """True where a band holds its nodata value, NaN or infinity."""
+    floating = band.dtype.kind == "f"
+    bad: NDArray[np.bool_] = ~np.isfinite(band) if floating else np.zeros(band.shape, bool)
+    if nodata is None or np.isnan(nodata):
+        return bad
+    if floating:
+        # Written as text, a nodata value may have left the range of the type.
+        limits = np.finfo(band.dtype)
+        bad |= band == band.dtype.type(np.clip(nodata, limits.min, limits.max))
+        return bad
+    if nodata != int(nodata):
+        return bad
+    whole = np.iinfo(band.dtype)
+    if whole.min <= nodata <= whole.max:
+        bad |= band == int(nodata)
+    return bad
 
 
 def encode(

@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import CRSError
+from rasterio.transform import Affine
 
 from geot2t.errors import InputError
 from geot2t.grid import Box
 from geot2t.io import names
 from geot2t.io.safe import open_raster
-from geot2t.sensors import COMMON_NAMES, Scaling, product_scaling, sensor_of, wavelengths
+from geot2t.sensors import (
+    COMMON_NAMES,
+    Scaling,
+    product_scaling,
+    sensor_in_tags,
+    sensor_of,
+    wavelengths,
+)
 
 if TYPE_CHECKING:
     from geot2t.io.composed import Parts
@@ -108,20 +118,47 @@ class Header:
     @property
     def pixel_metres(self) -> float | None:
         """Length of a pixel on the ground, in metres; None where the raster does not say."""
-        if self.crs is None:
-            return None
-        t = self.transform
-        if self.crs.is_geographic:
-            latitude = t.d * self.width / 2 + t.e * self.height / 2 + t.f
-            east = 111_320 * float(np.cos(np.radians(latitude)))
-            sides = np.hypot(t.a * east, t.d * 111_320), np.hypot(t.b * east, t.e * 111_320)
-        elif not self.crs.is_projected:  # a local or a geocentric one
-            return None
-        else:
-            _, factor = self.crs.linear_units_factor
-            sides = np.hypot(t.a, t.d) * factor, np.hypot(t.b, t.e) * factor
-        metres = float(np.sqrt(sides[0] * sides[1]))
-        return metres if metres > 0 else None
+        return _pixel_metres(self.crs, self.transform, self.width, self.height)
+
+
+def _pixel_metres(crs: Any, t: Any, width: int, height: int) -> float | None:
+    if crs is None:
+        return None
+    if crs.is_geographic:
+        latitude = t.d * width / 2 + t.e * height / 2 + t.f
+        east = 111_320 * float(np.cos(np.radians(latitude)))
+        sides = np.hypot(t.a * east, t.d * 111_320), np.hypot(t.b * east, t.e * 111_320)
+    elif not crs.is_projected:  # a local or a geocentric one
+        return None
+    else:
+        _, factor = crs.linear_units_factor
+        sides = np.hypot(t.a, t.d) * factor, np.hypot(t.b, t.e) * factor
+    metres = float(np.sqrt(sides[0] * sides[1]))
+    return metres if metres > 0 else None
+
+
+def pixel_metres_of(crs: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
+    """Length of a pixel on the ground, in metres, by the coordinates of columns and rows.
+
+    Parameters
+    ----------
+    crs : str, int or dict
+        As ``rasterio.crs.CRS.from_user_input`` takes it.
+    x, y : ndarray
+        Of pixel centres, two or more each.
+
+    Returns
+    -------
+    float or None
+        None where the CRS is not known or has no length.
+    """
+    try:
+        known = CRS.from_user_input(crs)
+    except CRSError:
+        return None
+    right, down = (float(c[-1] - c[0]) / (c.size - 1) for c in (x, y))
+    t = Affine(right, 0, float(x[0]) - right / 2, 0, down, float(y[0]) - down / 2)
+    return _pixel_metres(known, t, x.size, y.size)
 
 
 def read_header(location: str | Path, *, vrt: bool = False, when: date | None = None) -> Header:
@@ -194,20 +231,7 @@ def _all_tags(ds: Any) -> dict[str, str]:
 
 def _hint(location: str | Path, tags: Mapping[str, str]) -> str | None:
     """The sensor, from the file's name or from tags that name it."""
-    named = (
-        tags.get(k, "")
-        for k in (
-            "SPACECRAFT_ID",
-            "SPACECRAFT_NAME",
-            "SATELLITEID",
-            "PLATFORM",
-            "SENSOR",
-            "CONSTELLATION",
-            "PRODUCT_URI",
-        )
-    )
-    texts = (Path(str(location)).name, *named)
-    return next((found for text in texts if (found := sensor_of(text))), None)
+    return sensor_of(Path(str(location)).name) or sensor_in_tags(tags)
 
 
 def _wavelengths(

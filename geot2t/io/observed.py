@@ -14,6 +14,7 @@ from geot2t.errors import InputError
 from geot2t.grid import Box
 from geot2t.io import names
 from geot2t.io.detect import Detector
+from geot2t.io.encode import is_nodata, physical
 from geot2t.io.header import Header
 from geot2t.io.place import Grid, Nearest
 from geot2t.io.safe import Raster, open_raster
@@ -141,7 +142,7 @@ class Scene:
         header = self.header
         values = self.raster.read(box, list(range(1, header.count + 1)))
         data = values[[i - 1 for i in header.data]]
-        empty = np.stack([_is_nodata(band, n) for band, n in zip(data, header.nodata, strict=True)])
+        empty = np.stack([is_nodata(band, n) for band, n in zip(data, header.nodata, strict=True)])
         if header.alpha is not None:
             empty |= values[header.alpha - 1] == 0
         if header.own_mask:
@@ -170,34 +171,12 @@ class Scene:
     def data(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Physical values of the data bands of ``values (band, y, x)``."""
         header = self.header
-        data = values[[i - 1 for i in header.data]].astype("float64")
-        data *= header.scale[:, None, None]
-        data += header.offset[:, None, None]
-        return data.astype("float32")
+        return physical(values[[i - 1 for i in header.data]], header.scale, header.offset)
 
     def close(self) -> None:
         """Close the files of this thread."""
         for raster in (self.raster, *(q.raster for q in self.quality)):
             raster.close()
-
-
-def _is_nodata(band: NDArray[Any], nodata: float | None) -> Bool:
-    """True where a band holds its nodata value, NaN or infinity."""
-    floating = band.dtype.kind == "f"
-    bad: Bool = ~np.isfinite(band) if floating else np.zeros(band.shape, bool)
-    if nodata is None or np.isnan(nodata):
-        return bad
-    if floating:
-        # Written as text, a nodata value may have left the range of the type.
-        limits = np.finfo(band.dtype)
-        bad |= band == band.dtype.type(np.clip(nodata, limits.min, limits.max))
-        return bad
-    if nodata != int(nodata):
-        return bad
-    whole = np.iinfo(band.dtype)
-    if whole.min <= nodata <= whole.max:
-        bad |= band == int(nodata)
-    return bad
 
 
 def _own_validity(header: Header) -> list[str]:

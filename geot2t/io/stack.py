@@ -23,6 +23,7 @@ from geot2t.grid import Box
 from geot2t.io.aligned import Aligned, align, bands_like
 from geot2t.io.assets import read_item, scene_metadata
 from geot2t.io.detect import add_detector
+from geot2t.io.encode import file_units
 from geot2t.io.header import Header, read_header
 from geot2t.io.inputs import Given, Location, read_series, scene_of
 from geot2t.io.metadata import RasterMeta
@@ -158,8 +159,7 @@ class Stack:
 
     def to_file_units(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
         """Turn physical values ``(band, y, x)`` into the scene's file units, not yet rounded."""
-        shape = (-1, 1, 1)
-        return (pixels.astype("float64") - self.offset.reshape(shape)) / self.scale.reshape(shape)
+        return file_units(pixels, self.scale, self.offset)
 
     def subset(self, indices: Iterable[int]) -> Stack:
         """A stack of only these dates and the scene itself."""
