@@ -38,6 +38,7 @@ LAYERS = [
     {"model", "methods"},
     {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs"},
     {"report", "about", "demo", "evaluation", "api", "batch"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]
@@ -47,7 +48,7 @@ HOMES = {
     "rasterio": {"io"},
     "dask": {"xr", "batch"},
     "distributed": {"batch"},
-    "click": {"cli"},
+    "click": {"commands", "cli"},
     "pystac": set(),
     "pystac_client": {"stac"},
     "torch": {
