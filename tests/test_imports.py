@@ -36,7 +36,7 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs"},
+    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs", "cloudmask"},
     {"report", "about", "demo", "evaluation", "api", "batch"},
     {"commands"},
     {"cli"},
