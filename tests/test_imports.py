@@ -25,6 +25,7 @@ LAYERS = [
         "fill",
         "missing",
         "arrays",
+        "draws",
         "pipeline",
         "stream",
         "shortlist",
