@@ -18,7 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
 from geot2t.grid import Box, lattice
-from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors
+from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors, likeness
 
 _SCANNED = 48
 _SAMPLES = 8192
@@ -77,6 +77,9 @@ class SelfCheck:
     together: NDArray[np.float64] | None = None
     """Correlations of the errors between bands, ``(band, band)``; None where not measured."""
 
+    alike: NDArray[np.float64] | None = None
+    """Correlations of the errors of pixels `geot2t.intervals.LAGS` apart, ``(lag,)``; likewise."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Case:
@@ -94,6 +97,7 @@ class _Outcome:
     scale: Float  # (band, n)
     away: Float  # (n,), pixels to the nearest observed one
     lone: Bool  # (n,), True where no other date was used
+    alike: NDArray[np.float64]  # (band, lag), see `geot2t.intervals.likeness`
 
 
 def self_check(
@@ -184,6 +188,7 @@ def conclude(
         cases=len(found),
         pixels=int(sum(case.hidden.sum() for case in found)),
         together=correlations(chosen),
+        alike=_alike(outcomes, methods),
     )
 
 
@@ -332,6 +337,7 @@ def evaluate(case: _Case, source: Source, estimates: Estimates) -> dict[str, _Ou
             scale=said.scale[0].reshape(truth.shape[0], -1)[:, at],
             away=away.ravel()[at],
             lone=np.isinf(said.days[0]).ravel()[at],
+            alike=likeness(said.mean[0] - block.pixels[target], said.scale[0], case.hidden),
         )
         for method, said in out.items()
     }
@@ -383,6 +389,15 @@ def _of_winner(outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[Err
         Errors(outcome[m].error[b], outcome[m].scale[b], outcome[m].away, outcome[m].lone)
         for b, m in enumerate(methods)
     ]
+
+
+def _alike(
+    outcomes: list[dict[str, _Outcome]], methods: Sequence[str]
+) -> NDArray[np.float64] | None:
+    """Mean over cases and bands, for the chosen methods."""
+    each = np.stack([o[m].alike[b] for o in outcomes for b, m in enumerate(methods)])
+    known = np.isfinite(each).any(0)
+    return np.nanmean(each, 0) if known.all() else None
 
 
 def _factors(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
 from geot2t.calibrate import SelfCheck, chosen, self_check
-from geot2t.draws import Draws
+from geot2t.draws import USUAL, Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
@@ -366,11 +366,12 @@ class Work:
         if not request.samples:
             return None
 
-        def together() -> NDArray[np.float64]:
-            known = self.lazy.checked().together
-            return np.eye(bands) if known is None else known
+        def known() -> tuple[NDArray[np.float64], Sequence[float]]:
+            check = self.lazy.checked()
+            together = np.eye(bands) if check.together is None else check.together
+            return together, USUAL if check.alike is None else list(check.alike)
 
-        return Draws(request.samples, request.seed, together)
+        return Draws(request.samples, request.seed, known)
 
     def finish(self, outputs: Outputs, tally: Tally) -> Result:
         """Give the outputs, all of whose blocks are written, their item and final names."""
