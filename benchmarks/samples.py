@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from geot2t.calibrate import find_cases
 from geot2t.demo import SAMPLE
+from geot2t.intervals import LAGS, likeness
 from geot2t.io.stack import Stack, open_stack
 from geot2t.jobs import inpaint
 
 CENTRAL = 0.8
-LAGS = (1, 2, 4, 8, 16, 32)
 Pixels = NDArray[np.float64]
 
 
@@ -86,21 +86,8 @@ def ranks(truth: Pixels, drawn: Pixels, rng: np.random.Generator) -> NDArray[np.
 
 def alike(error: Pixels, hidden: NDArray[np.bool_]) -> dict[int, float]:
     """Correlation of the errors ``(band, y, x)`` of hidden pixels some pixels apart."""
-    wide = error[:, hidden].std(1)[:, None, None]
-    scaled = np.where(hidden, np.clip(error / np.where(wide > 0, wide, 1), -4, 4), np.nan)
-    return {
-        lag: float(
-            np.nanmean(
-                np.concatenate(
-                    [
-                        (scaled[:, lag:] * scaled[:, :-lag]).ravel(),
-                        (scaled[:, :, lag:] * scaled[:, :, :-lag]).ravel(),
-                    ]
-                )
-            )
-        )
-        for lag in LAGS
-    }
+    each = likeness(error, np.ones_like(error), hidden).mean(0)
+    return {lag: float(value) for lag, value in zip(LAGS, each, strict=True)}
 
 
 def measure(series: Path, samples: int, method: str, seed: int, most: int) -> dict[str, Any]:

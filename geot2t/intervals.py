@@ -120,15 +120,14 @@ def likeness(
     for band in range(len(error)):
         scores = np.where(hidden, error[band] / np.maximum(scale[band], least), 0).astype("float64")
         size = math.sqrt(np.square(scores[hidden]).mean()) or 1.0
-        scores = np.clip(scores / size, -4, 4)
-        power = np.square(scores[hidden]).mean() or 1.0
+        scores = np.clip(scores / size, -4, 4)  # some large errors would decide
         for i, lag in enumerate(LAGS):
-            pairs = (hidden[lag:] & hidden[:-lag]).sum() + (hidden[:, lag:] & hidden[:, :-lag]).sum()
-            products = (scores[lag:] * scores[:-lag]).sum() + (
-                scores[:, lag:] * scores[:, :-lag]
-            ).sum()
-            if pairs:
-                out[band, i] = products / pairs / power
+            here = [(scores[lag:], scores[:-lag], hidden[lag:] & hidden[:-lag]),
+                    (scores[:, lag:], scores[:, :-lag], hidden[:, lag:] & hidden[:, :-lag])]  # fmt: skip
+            power = sum(float(((a * a + b * b) / 2)[both].sum()) for a, b, both in here)
+            product = sum(float((a * b)[both].sum()) for a, b, both in here)
+            if any(both.any() for _, _, both in here):
+                out[band, i] = product / power if power else 0
     return out
 
 

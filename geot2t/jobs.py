@@ -18,6 +18,7 @@ from geot2t.baselines import METHODS
 from geot2t.calibrate import SelfCheck, chosen, self_check
 from geot2t.draws import USUAL, Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
+from geot2t.io.checksums import plain
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
 from geot2t.io.metadata import RasterMeta
@@ -395,7 +396,15 @@ class Work:
                 "warnings": warnings,
             },
         )
-        outputs.commit(item)
+        where = stack.header.location
+        own = where if isinstance(where, Path) else None
+
+        def page(files: Mapping[str, Path]) -> str:
+            from geot2t.report.scene import scene_page  # costs jinja2, which few runs need
+
+            return scene_page(plain(item), files, own)
+
+        outputs.commit(item, page)
         return Result(
             path=outputs.paths.filled,
             item=item,

@@ -191,6 +191,23 @@ def band_at(
     return int(away.argmin()) if away.size and away.min() <= within else None
 
 
+NATURAL = ((0.66, 0.05), (0.56, 0.05), (0.49, 0.06))
+"""Wavelengths of red, green and blue in micrometres, and how far a band may be from them."""
+
+
+def natural_colours(wavelengths: Sequence[float] | NDArray[np.floating]) -> list[int]:
+    """Indices of the bands to be shown as red, green and blue.
+
+    Where no bands have these colours, the third, second and first, as most products begin with
+    blue; of fewer than three bands, the first.
+    """
+    found = [band_at(wavelengths, at, within) for at, within in NATURAL]
+    known = [i for i in found if i is not None]
+    if len(set(known)) == len(NATURAL):
+        return known
+    return [2, 1, 0] if len(wavelengths) >= len(NATURAL) else [0, 0, 0]
+
+
 def product_scaling(name: str, band: str, dtype: str) -> Scaling | None:
     """Scale and offset that a product's specification fixes for all its files.
 

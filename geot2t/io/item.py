@@ -96,6 +96,9 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
         cog=outputs.cog,
         properties=more,
     )
+    if isinstance(stack.header.location, Path):
+        link = _link(stack.header.location, outputs.paths.filled.parent)
+        item["properties"]["geot2t:scene"] = link["href"]
     if outputs.paths.report is not None:
         item["assets"]["report"] = {"href": f"./{outputs.paths.report.name}", **_REPORT}
     return item

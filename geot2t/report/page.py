@@ -129,12 +129,12 @@ def render(
     )
 
 
-def fill_template(name: str, **shown: Any) -> str:
+def fill_template(template: str, **shown: Any) -> str:
     """A page made of a template of ours, with style and script in it; what is shown is escaped."""
     here = files("geot2t.report")
     texts = {
         file: here.joinpath(file).read_text("utf-8")
-        for file in (name, "parts.html", "page.css", "page.js")
+        for file in (template, "parts.html", "page.css", "page.js")
     }
     style, script = texts.pop("page.css"), texts.pop("page.js")
     environment = Environment(
@@ -144,7 +144,7 @@ def fill_template(name: str, **shown: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name).render(
+    return environment.get_template(template).render(
         policy=policy(style, script),
         style=Markup(style),  # noqa: S704  our own file
         script=Markup(script),  # noqa: S704  our own file
