@@ -38,7 +38,7 @@ LAYERS = [
     },
     {"model", "methods"},
     {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs", "cloudmask", "report"},
-    {"about", "demo", "evaluation", "api", "batch"},
+    {"about", "viewing", "doctor", "demo", "evaluation", "api", "batch"},
     {"commands"},
     {"cli"},
     {"__main__"},
