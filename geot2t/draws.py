@@ -124,9 +124,10 @@ class Spread:
         """Take one more."""
         self._count += 1
         values = values.astype("float64")
-        away = values - self._mean
-        self._mean += away / self._count
-        self._squares += away * (values - self._mean)
+        with np.errstate(invalid="ignore"):  # infinite where nothing was filled
+            away = values - self._mean
+            self._mean += away / self._count
+            self._squares += away * (values - self._mean)
 
     def deviation(self) -> NDArray[np.float32]:
         """Of those taken, at least two."""
