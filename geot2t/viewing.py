@@ -66,7 +66,7 @@ def _made(path: Path) -> str:
         item: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         said = item["properties"]
         files = {
-            key: path.parent / item["assets"][key]["href"]
+            key: path.with_name(Path(item["assets"][key]["href"]).name)  # nowhere else
             for key in ("filled", "quality", "error")
             if key in item["assets"]
         }
