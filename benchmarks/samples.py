@@ -42,7 +42,9 @@ def hidden_in(stack: Stack, seed: int) -> NDArray[np.bool_]:
     return hidden
 
 
-def cases(series: Path, samples: int, method: str, seed: int, most: int) -> Iterator[tuple[Any, ...]]:
+def cases(
+    series: Path, samples: int, method: str, seed: int, most: int
+) -> Iterator[tuple[Any, ...]]:
     """Yield truth and fill ``(band, n)``, samples ``(sample, band, n)``, and the hidden pixels."""
     with open_stack(next(iter(sorted(series.glob("*.tif")))), series) as stack:
         shares = [(stack.read_date(i, stack.extent)[1].mean(), i) for i in stack.targets]
@@ -138,7 +140,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         f"{found['series']}, method {found['method']}: {found['cases']} cases, "
         f"{found['hidden_pixels']} hidden pixels, {found['samples']} samples"
     )
-    yield f"{'band':>10} {'inside':>8} {'wanted':>8} {'rmse':>8} {'spread':>8}  below all, above all"
+    titles = "".join(f"{title:>9}" for title in ("inside", "wanted", "rmse", "spread"))
+    yield f"{'band':>10}{titles}  below all, above all"
     for band in found["bands"]:
         low, high = band["ranks"][0], band["ranks"][-1]
         yield (

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
@@ -96,10 +97,8 @@ def lines(known: Mapping[str, Any]) -> Iterator[str]:
 def versions() -> dict[str, str]:
     """Versions of what matters, of those that are there."""
     found = {"geot2t": __version__, "python": platform.python_version()}
-    try:
+    with suppress(Exception):  # whatever is broken is a finding of its own
         found |= _facts().versions()
-    except Exception:  # noqa: BLE001  whatever is broken is a finding of its own
-        pass
     for name in ("rasterio", "numpy", "torch", "dask", "xarray"):
         try:
             found[name] = version(name)
@@ -361,6 +360,4 @@ def _room() -> Iterator[Finding]:
     psutil = _loaded("psutil")
     if psutil is not None and psutil.virtual_memory().available < LITTLE_MEMORY:
         free = psutil.virtual_memory().available
-        yield Finding(
-            "memory", WARNING, f"only {free / 1e9:.1f} GB are free", "use --window 128"
-        )
+        yield Finding("memory", WARNING, f"only {free / 1e9:.1f} GB are free", "use --window 128")

@@ -151,7 +151,8 @@ def shares(alike: Sequence[float]) -> Double:
     wanted = np.array([1.0, *alike])
     weight = np.array([10.0, *np.ones(len(LAGS))])  # the variance must be right
     found: Double = nnls(table * weight[:, None], wanted * weight)[0]
-    return found / found.sum()
+    out: Double = found / found.sum()
+    return out
 
 
 def _likeness(step: int, lag: int) -> float:
@@ -243,8 +244,7 @@ def root(correlation: Double) -> Double:
     bands = len(correlation)
     # A little of the identity: bands that are copies of each other leave no root.
     safe = 0.999 * correlation + 0.001 * np.eye(bands)
-    lower: Double = np.linalg.cholesky(safe)
-    return lower
+    return np.asarray(np.linalg.cholesky(safe), "float64")
 
 
 def _weighted(weights: Double, fields: Double) -> Double:

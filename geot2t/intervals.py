@@ -122,8 +122,10 @@ def likeness(
         size = math.sqrt(np.square(scores[hidden]).mean()) or 1.0
         scores = np.clip(scores / size, -4, 4)  # some large errors would decide
         for i, lag in enumerate(LAGS):
-            here = [(scores[lag:], scores[:-lag], hidden[lag:] & hidden[:-lag]),
-                    (scores[:, lag:], scores[:, :-lag], hidden[:, lag:] & hidden[:, :-lag])]  # fmt: skip
+            here = [
+                (scores[lag:], scores[:-lag], hidden[lag:] & hidden[:-lag]),
+                (scores[:, lag:], scores[:, :-lag], hidden[:, lag:] & hidden[:, :-lag]),
+            ]
             power = sum(float(((a * a + b * b) / 2)[both].sum()) for a, b, both in here)
             product = sum(float((a * b)[both].sum()) for a, b, both in here)
             if any(both.any() for _, _, both in here):

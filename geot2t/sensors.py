@@ -170,9 +170,7 @@ def wavelengths(names: Sequence[str], sensor: str | None = None) -> NDArray[np.f
     return np.array(found, "float32")
 
 
-def _sensor(
-    names: Sequence[str], codes: Sequence[str | None], sensor: str | None
-) -> str | None:
+def _sensor(names: Sequence[str], codes: Sequence[str | None], sensor: str | None) -> str | None:
     numbers = {code for code in codes if code}
     if sensor == LANDSAT:
         # Band 6 of the older ones is thermal, and not among those that show the ground.

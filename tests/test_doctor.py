@@ -28,7 +28,9 @@ def elsewhere(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> d
     """What another process finds, as GDAL and PROJ look at the environment only once."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    done = subprocess.run([sys.executable, "-c", EXAMINE], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", EXAMINE], check=True, capture_output=True, text=True
+    )
     return json.loads(done.stdout)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -124,11 +123,11 @@ def test_what_is_there_is_refused_and_inputs_are_never_replaced(scene: Path) -> 
 def test_a_failure_leaves_nothing(scene: Path) -> None:
     data = scene.read_bytes()
     scene.write_bytes(data[: len(data) // 2])  # cut off
-    before = sorted(os.listdir(scene.parent))
+    before = sorted(scene.parent.iterdir())
     result = run("mask", scene)
     assert result.exit_code == 1
     assert result.stderr.count("Error:") == 1
-    assert sorted(os.listdir(scene.parent)) == before
+    assert sorted(scene.parent.iterdir()) == before
 
 
 def test_a_huge_sparse_scene_takes_no_longer_than_its_blocks(tmp_path: Path) -> None:

@@ -54,7 +54,10 @@ def scene(tmp_path: Path, sample: Path) -> Path:
 
 def filled(scene: Path, **options: Any) -> jobs.Result:
     return jobs.inpaint(
-        scene, series=scene.parent, overwrite=True, **{"method": "linear", "report": True, **options}
+        scene,
+        series=scene.parent,
+        overwrite=True,
+        **{"method": "linear", "report": True, **options},
     )
 
 
@@ -70,7 +73,9 @@ def pictures(page: Path) -> list[np.ndarray]:
     import base64
 
     out = []
-    for kind, data in re.findall(r'<figure><img src="data:image/(\w+);base64,([^"]+)', page.read_text()):
+    for kind, data in re.findall(
+        r'<figure><img src="data:image/(\w+);base64,([^"]+)', page.read_text()
+    ):
         assert kind in ("png", "jpeg")
         with MemoryFile(base64.b64decode(data)) as memory, memory.open() as file:
             out.append(np.moveaxis(file.read(), 0, -1))
@@ -182,8 +187,8 @@ def test_nothing_but_gaps_can_be_shown(tmp_path: Path, value: float) -> None:
         file.write(np.full((1, 9, 7), value, "float32"))
     result = jobs.inpaint(tmp_path / "a.tif", method="fillnodata", clouds="none", report=True)
     assert len(pictures(page_of(result))) == 4  # no error: nothing was predicted
-    found = layers({"filled": result.path, "quality": result.path.with_name("a_filled_quality.tif")},
-                   None, [0, 0, 0], 0)  # fmt: skip
+    quality = result.path.with_name("a_filled_quality.tif")
+    found = layers({"filled": result.path, "quality": quality}, None, [0, 0, 0], 0)
     assert found.before is None
     assert found.error is None
 

@@ -42,9 +42,7 @@ from geot2t.commands.options import (
 @overwrite_option
 @json_option
 @log_options
-def mask(
-    scene: Path | str, output: Path | None, bands: str, *, as_json: bool, **rest: Any
-) -> None:
+def mask(scene: Path | str, output: Path | None, bands: str, *, as_json: bool, **rest: Any) -> None:
     """Write the cloud mask that SCENE would be filled with, and print its path.
 
     It is 0 where the ground was observed, 1 where cloud or shadow hid it, 2 where there is no

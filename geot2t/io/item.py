@@ -179,7 +179,9 @@ def build_item(
             key: {
                 "href": f"./{path.name}",
                 "type": kind,
-                "title": _TITLES.get(key, f"Another plausible fill, number {key.removeprefix('sample_')}"),
+                "title": _TITLES.get(
+                    key, f"Another plausible fill, number {key.removeprefix('sample_')}"
+                ),
                 "roles": _ROLES.get(key, ["data"]),
                 "bands": _bands(key, meta, wavelengths),
             }

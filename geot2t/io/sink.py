@@ -130,8 +130,8 @@ class Outputs:
             quality.dataset.descriptions = ("provenance", "days")
             quality.dataset.update_tags(1, **{f"CLASS_{k}": v for k, v in PROVENANCE.items()})
             quality.dataset.update_tags(2, MEANING="days to the nearest date used, 255 = none")
-        for key, path in (("error", paths.error), ("spread", paths.spread)):
-            if path is None:
+        for key, path in paths.rasters.items():
+            if key not in ("error", "spread"):
                 continue
             difference = RasterPart(
                 path,

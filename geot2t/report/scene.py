@@ -45,15 +45,14 @@ def scene_page(item: Mapping[str, Any], files: Mapping[str, Path], scene: Path |
     said, filled = item["properties"], item["assets"]["filled"]
     wavelengths = [b.get("eo:center_wavelength") or np.nan for b in filled["bands"]]
     nodata = filled["bands"][0].get("nodata")
-    shown = layers(
-        files, scene, natural_colours(wavelengths), None if nodata is None else float(nodata)
-    )
+    colours = natural_colours(wavelengths)
+    shown = layers(files, scene, colours, None if nodata is None else float(nodata))
     check = said["geot2t:self_check"]
     return fill_template(
         "scene.html",
         name=str(item["id"]),
         verdict=_verdict(said),
-        facts=list(_facts(item, wavelengths, natural_colours(wavelengths))),
+        facts=list(_facts(item, colours)),
         notes=[str(note) for note in said.get("geot2t:warnings") or ()],
         view=_view(shown),
         legends=list(_legends(shown)),
@@ -91,9 +90,7 @@ def _verdict(said: Mapping[str, Any]) -> str:
     return f"{_percent(gap)} of the pixels were not observed: of all pixels {shares}."
 
 
-def _facts(
-    item: Mapping[str, Any], wavelengths: Sequence[float], colours: Sequence[int]
-) -> Iterator[tuple[str, str]]:
+def _facts(item: Mapping[str, Any], colours: Sequence[int]) -> Iterator[tuple[str, str]]:
     said = item["properties"]
     bands = [str(band["name"]) for band in item["assets"]["filled"]["bands"]]
     yield "Date", (said.get("datetime") or "unknown")[:10]
@@ -164,10 +161,8 @@ def _unfilled(said: Mapping[str, Any]) -> str:
     left, options = said["geot2t:not_filled"], said["geot2t:options"]
     if not left:
         return "Nothing: every pixel was observed or filled."
-    why = [
-        f"no other date shows the place and the nearest observed pixel is more than "
-        f"{options['max_distance']} pixels away"
-    ]
+    away = f"more than {options['max_distance']} pixels away"
+    why = [f"no other date shows the place and the nearest observed pixel is {away}"]
     if options["max_error"] is not None:
         why.append(f"the 90 % interval is wider than {options['max_error']:g} to either side")
     if options["keep_nodata"]:
@@ -180,9 +175,9 @@ def _about_check(check: Mapping[str, Any] | str) -> str:
         return f"The self-check was {check}."
     return (
         f"{check['hidden_pixels']} observed pixels of this scene were hidden under its own gaps, "
-        f"moved elsewhere, in {check['cases']} cases, and filled by every method. The mean absolute "
-        "error is in the units of the file, with the root mean square error and the bias below; "
-        "the method in use is bold. Covered is the share of the hidden pixels that lay in their "
+        f"moved elsewhere, in {check['cases']} cases, and filled by every method. The mean "
+        "absolute error is in the units of the file, with the root mean square error and the bias "
+        "below; the method in use is bold. Covered is the share of the hidden pixels that lay in their "
         "90 % interval, calibrated on other cases."
     )
 
