@@ -177,8 +177,8 @@ def _about_check(check: Mapping[str, Any] | str) -> str:
         f"{check['hidden_pixels']} observed pixels of this scene were hidden under its own gaps, "
         f"moved elsewhere, in {check['cases']} cases, and filled by every method. The mean "
         "absolute error is in the units of the file, with the root mean square error and the bias "
-        "below; the method in use is bold. Covered is the share of the hidden pixels that lay in their "
-        "90 % interval, calibrated on other cases."
+        "below; the method in use is bold. Covered is the share of the hidden pixels that lay in "
+        "their 90 % interval, calibrated on other cases."
     )
 
 
