@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from geot2t.draws import USUAL
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
 from geot2t.grid import Box, lattice
@@ -222,6 +223,12 @@ def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
         return Prediction(mean, half, nearest)
 
     return predict
+
+
+def likenesses(check: SelfCheck, bands: int) -> tuple[NDArray[np.float64], Sequence[float]]:
+    """How alike errors are, as `geot2t.draws.Draws` takes it; the usual where not measured."""
+    together = np.eye(bands) if check.together is None else check.together
+    return together, USUAL if check.alike is None else check.alike.tolist()
 
 
 def _impossible(estimates: Estimates, method: str, bands: int, reason: str) -> SelfCheck:

@@ -56,12 +56,19 @@ class Draws:
     known : callable
         Gives how alike errors are: the correlations between bands, ``(band, band)``, and those of
         pixels `geot2t.intervals.LAGS` apart; called when the first error is drawn.
+    day : float
+        Date of the scene, days since 1970-01-01; NaN if it is not known. Other dates err otherwise.
     """
 
     def __init__(
-        self, count: int, seed: int, known: Callable[[], tuple[Double, Sequence[float]]]
+        self,
+        count: int,
+        seed: int,
+        known: Callable[[], tuple[Double, Sequence[float]]],
+        day: float = math.nan,
     ) -> None:
-        self.count, self._seed, self._known = count, seed, known
+        self.count, self._known = count, known
+        self._key = (seed, 0 if math.isnan(day) else _unsigned(math.floor(day)))
         self._found: tuple[Double, Double] | None = None
 
     def errors(self, box: Box, sample: int) -> Double:
@@ -70,7 +77,7 @@ class Draws:
             together, alike = self._known()
             self._found = root(together), shares(alike)
         mix, share = self._found
-        fields = np.stack([field(box, (self._seed, sample, b), share) for b in range(len(mix))])
+        fields = np.stack([field(box, (*self._key, sample, b), share) for b in range(len(mix))])
         # Band by band rather than by a matrix product, whose last bits depend on the shape.
         mixed = np.stack([_weighted(weights, fields) for weights in mix])
         return tailed(mixed)
@@ -220,10 +227,15 @@ def _noise(box: Box, key: Sequence[int]) -> Double:
             cell = Box(row * _CELL, col * _CELL, _CELL, _CELL)
             part = cell.intersection(box)
             assert part is not None  # noqa: S101  only cells that touch the box are looked at
-            where = (2 * abs(row) + (row < 0), 2 * abs(col) + (col < 0))  # seeds have no sign
+            where = _unsigned(row), _unsigned(col)
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((*key, *where))))
             out[part.within(box)] = rng.standard_normal((_CELL, _CELL))[part.within(cell)]
     return out
+
+
+def _unsigned(number: int) -> int:
+    """A number of its own for each, as seeds have no sign."""
+    return 2 * abs(number) + (number < 0)
 
 
 def tailed(normal: Double) -> Double:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
-from geot2t.calibrate import SelfCheck, chosen, self_check
-from geot2t.draws import USUAL, Draws
+from geot2t.calibrate import SelfCheck, chosen, likenesses, self_check
+from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
 from geot2t.io.checksums import plain
 from geot2t.io.inputs import Given
@@ -367,12 +367,12 @@ class Work:
         if not request.samples:
             return None
 
-        def known() -> tuple[NDArray[np.float64], Sequence[float]]:
-            check = self.lazy.checked()
-            together = np.eye(bands) if check.together is None else check.together
-            return together, USUAL if check.alike is None else list(check.alike)
-
-        return Draws(request.samples, request.seed, known)
+        return Draws(
+            request.samples,
+            request.seed,
+            lambda: likenesses(self.lazy.checked(), bands),
+            float(self.stack.days[self.stack.target]),
+        )
 
     def finish(self, outputs: Outputs, tally: Tally) -> Result:
         """Give the outputs, all of whose blocks are written, their item and final names."""

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rioxarray
+import xarray as xr
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import geot2t
 from geot2t.cli import main
 from geot2t.draws import OCTAVES, USUAL, Draws, Spread, field, root, shares, tailed
 from geot2t.errors import InputError
@@ -146,6 +149,37 @@ def test_the_seed_draws_others_and_the_same_ones_again(scene: Path) -> None:
     first = pixels(named(drawn(scene, 1, seed=3), "sample_01"))
     np.testing.assert_array_equal(first, pixels(named(drawn(scene, 2, seed=3), "sample_01")))
     assert (first != pixels(named(drawn(scene, 1, seed=4), "sample_01"))).any()
+
+
+def test_dates_err_each_in_its_own_way() -> None:
+    box = Box(0, 0, 64, 64)
+    days = (-3.0, 3.0, 19000.0, 19000.4, float("nan"))
+    a, b, c, d, e = (Draws(1, 0, draws()._known, day).errors(box, 0) for day in days)
+    np.testing.assert_array_equal(c, d)
+    for one, two in ((a, b), (b, c), (c, e)):
+        assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("chunks", [None, {"x": 100, "y": 70}])
+def test_a_cube_has_the_samples_of_the_files(scene: Path, chunks: dict[str, int] | None) -> None:
+    result = drawn(scene, 2, clouds="none", window=64, overlap=16)
+    cubes = [
+        rioxarray.open_rasterio(path).assign_coords(time=np.datetime64(path.stem, "ns"))
+        for path in scenes_in(scene.parent)
+    ]
+    cube = xr.concat(cubes, "time")
+    cube = cube if chunks is None else cube.chunk(chunks)
+    options = {"method": "linear", "clouds": "none", "window": 64, "overlap": 16}
+    filled = geot2t.inpaint(cube, dates=scene.stem, samples=2, **options)
+    assert filled["samples"].dims == ("sample", *filled["filled"].dims)
+    assert (filled["samples"].chunks is not None) == (chunks is not None)
+    for k in (0, 1):
+        np.testing.assert_array_equal(
+            filled["samples"][k, 0], pixels(named(result, f"sample_0{k + 1}"))
+        )
+    assert "samples" not in geot2t.inpaint(cube, dates=scene.stem, **options)
+    with pytest.raises(InputError, match="0 to 999 samples"):
+        geot2t.inpaint(cube, samples=-1)
 
 
 def test_the_command_line_writes_them_and_says_so_in_json(scene: Path) -> None:

@@ -53,7 +53,6 @@ def mask(scene: Path | str, output: Path | None, bands: str, *, as_json: bool, *
     Examples
       geot2t mask scene.tif
       geot2t mask scene.tif --clouds ukis-csmask -o clouds.tif
-      geot2t inpaint scene.tif --cloud-mask scene_cloud_mask.tif --clouds none
       geot2t mask scene.tif --json
     """
     from geot2t.cloudmask import cloud_mask
