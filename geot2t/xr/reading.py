@@ -7,6 +7,7 @@ cause nothing is cut for a reason before its gate is open.
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,6 +88,42 @@ class Reader:
         codes = [None if g.codes is None else self.cut(g.codes, box, reason, date) for g in groups]
         return (Piece, box, values, codes)
 
+    def large_piece(self, box: Box, reason: str) -> tuple[Any, ...]:
+        """A piece of all dates, of which nothing is kept but whole chunks.
+
+        Many tasks need overlapping pieces. Were these tasks of their own, dask might make all of
+        them before any is used.
+        """
+        values = [self._view(g.values, box, reason) for g in self.groups]
+        codes = [None if g.codes is None else self._view(g.codes, box, reason) for g in self.groups]
+        return (Piece, box, values, codes)
+
+    def _view(self, array: da.Array, box: Box, reason: str) -> tuple[Any, ...]:
+        rows, cols = (
+            _touched(s, want) for s, want in zip(array.chunks[-2:], box.slices, strict=True)
+        )
+        across = list(cols)
+        parts = [
+            [
+                (
+                    operator.getitem,
+                    self._column(array, row.chunk, col.chunk, reason),
+                    (..., row.want, col.want),
+                )
+                for col in across
+            ]
+            for row in rows
+        ]
+        return (_join, parts, None)
+
+    def _column(self, array: da.Array, row: int, col: int, reason: str) -> Key:
+        """All dates and bands of a chunk in y and x."""
+        at = [[_Part(i, slice(0, n), whole=True) for i, n in enumerate(s)] for s in array.chunks]
+        at[-2:] = [at[-2][row]], [at[-1][col]]
+        key = (f"geot2t-column-{self._token}", reason, array.name, row, col)
+        self._tasks.setdefault(key, self._joined(array.name, at, reason))
+        return key
+
     def cut(self, array: da.Array, box: Box, reason: str, date: int | None = None) -> Key:
         """``box`` of an array whose last axes are y and x, of all dates or of one."""
         lead: list[slice] = [slice(0, n) for n in array.shape[:-2]]
@@ -95,15 +132,18 @@ class Reader:
         wanted = [*lead, *box.slices]
         axes = [list(_touched(s, want)) for s, want in zip(array.chunks, wanted, strict=True)]
 
-        def nested(at: tuple[_Part, ...]) -> Any:
-            if len(at) == len(axes):
-                return self._part(array.name, at, reason)
-            return [nested((*at, one)) for one in axes[len(at)]]
-
         if all(len(axis) == 1 for axis in axes):
             return self._part(array.name, tuple(axis[0] for axis in axes), reason)
-        gate = self._gates.get(reason)
-        return self._add("join", (reason, array.name), wanted, (_join, nested(()), gate))
+        task = self._joined(array.name, axes, reason)
+        return self._add("join", (reason, array.name), wanted, task)
+
+    def _joined(self, name: str, axes: Sequence[Sequence[_Part]], reason: str) -> tuple[Any, ...]:
+        def nested(at: tuple[_Part, ...]) -> Any:
+            if len(at) == len(axes):
+                return self._part(name, at, reason)
+            return [nested((*at, one)) for one in axes[len(at)]]
+
+        return (_join, nested(()), self._gates.get(reason))
 
     def _part(self, name: str, at: tuple[_Part, ...], reason: str) -> Key:
         index = [part.chunk for part in at]
