@@ -12,14 +12,24 @@ if TYPE_CHECKING:
     from geot2t.api import inpaint, interpolate
     from geot2t.checkpoint import load_model
     from geot2t.errors import Geot2tError
+    from geot2t.evaluation import evaluate
     from geot2t.io import open_stack
 
 __version__ = "0.1.0"
 
-__all__ = ["Geot2tError", "__version__", "inpaint", "interpolate", "load_model", "open_stack"]
+__all__ = [
+    "Geot2tError",
+    "__version__",
+    "evaluate",
+    "inpaint",
+    "interpolate",
+    "load_model",
+    "open_stack",
+]
 
 _HOMES = {
     "Geot2tError": "geot2t.errors",
+    "evaluate": "geot2t.evaluation",
     "inpaint": "geot2t.api",
     "interpolate": "geot2t.api",
     "load_model": "geot2t.checkpoint",

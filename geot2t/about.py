@@ -1,7 +1,9 @@
-"""What geot2t understands of a raster, a folder of scenes, or a model: `geot2t info`."""
+"""What geot2t understands of a raster, a folder, STAC items, or a model: `geot2t info`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,58 +11,115 @@ from typing import Any
 from geot2t.errors import InputError
 from geot2t.io.describe import describe
 from geot2t.io.names import scenes_in
+from geot2t.stac import is_stac, load_items
+from geot2t.stac.mlm import ModelFacts
+from geot2t.stac.mlm import model_item as describe_model
 
 
 def about(
-    path: str | Path, *, clouds: str = "auto", cloud_mask: str | Path | None = None
+    path: str | Path,
+    *,
+    clouds: str = "auto",
+    cloud_mask: str | Path | None = None,
+    bands: Sequence[str] = (),
+    trust_items: bool = False,
 ) -> dict[str, Any]:
     """Describe what lies at ``path``, in values that JSON can hold.
 
     Parameters
     ----------
     path : str or Path
-        A raster, a folder of scenes, or a model (``.safetensors`` or its ``.json``).
-    clouds, cloud_mask
+        A raster, a folder of scenes, a STAC Item or ItemCollection, or a model
+        (``.safetensors`` or its ``.json``).
+    clouds, cloud_mask, bands, trust_items
         As for `geot2t.inpaint`; ``cloud_mask`` for a single raster only.
 
     Returns
     -------
     dict
-        Of a raster what `geot2t.io.describe` gives; of a folder the same for each of its
-        ``scenes``; of a model its name, checksum, parameters and card.
+        Of a raster or Item what `geot2t.io.describe` gives; of a folder or ItemCollection the
+        same for each of its ``scenes``; of a model its name, checksum, parameters and card.
 
     Raises
     ------
     Geot2tError
         If there is nothing that can be described.
     """
-    path = Path(path)
-    if path.suffix in (".safetensors", ".json"):
-        return _model(path)
-    if not path.is_dir():
-        return describe(path, clouds=clouds, cloud_mask=cloud_mask)
-    if cloud_mask is not None:
-        raise InputError(f"a cloud mask belongs to one raster, and {path} is a folder")
-    scenes = scenes_in(path)
+    if _is_model(path):
+        return _model(Path(path))
+    options: dict[str, Any] = {"clouds": clouds, "bands": bands, "trust_items": trust_items}
+    scenes: Sequence[Any]
+    if is_stac(path):
+        scenes = load_items(path, trusted=trust_items)
+    else:
+        scenes = scenes_in(Path(path)) if Path(path).is_dir() else [path]
     if not scenes:
         raise InputError(f"there is no scene (.tif, .jp2) in {path}")
-    described = [describe(scene, clouds=clouds) for scene in scenes]
+    if len(scenes) == 1 and not Path(path).is_dir():
+        return describe(scenes[0], cloud_mask=cloud_mask, **options)
+    if cloud_mask is not None:
+        raise InputError(f"a cloud mask belongs to one raster, and {path} holds {len(scenes)}")
+    described = [describe(scene, **options) for scene in scenes]
     described.sort(key=lambda scene: scene["date"] or "")
     return {"path": str(path), "scenes": described}
+
+
+def _is_model(path: str | Path) -> bool:
+    """Whether a file is a model's; its JSON is told from an item's by what it says of itself."""
+    suffix = Path(path).suffix
+    if suffix != ".json" or "://" in str(path):
+        return suffix == ".safetensors"
+    try:
+        said = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and "format" in said
+
+
+def model_item(name: str | Path) -> dict[str, Any]:
+    """Describe a model as a STAC Item of the MLM extension.
+
+    Parameters
+    ----------
+    name : str or Path
+        A ``.safetensors`` file, or the name of a model that ships.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or it cannot be read.
+    """
+    from geot2t.checkpoint import SHIPPED, load_model, resolve  # imports torch: takes seconds
+
+    path, model = resolve(name), load_model(name)
+    return describe_model(
+        ModelFacts(
+            name=model.name,
+            path=path,
+            sha256=model.sha256,
+            generator=asdict(model.generator.config),
+            critic=asdict(model.critic.config),
+            parameters=_parameters(model),
+            card=model.card,
+            licence="Apache-2.0" if path.parent == SHIPPED else None,
+        )
+    )
+
+
+def _parameters(model: Any) -> dict[str, int]:
+    parts = {"generator": model.generator, "critic": model.critic}
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
 
 
 def _model(path: Path) -> dict[str, Any]:
     from geot2t.checkpoint import load_model  # imports torch, which takes seconds
 
     model = load_model(path)
-    parts = {"generator": model.generator, "critic": model.critic}
     return {
         "path": str(path),
         "name": model.name,
         "sha256": model.sha256,
-        "parameters": {
-            name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()
-        },
+        "parameters": _parameters(model),
         "generator": asdict(model.generator.config),
         "factors": model.factors,
         "card": model.card,
@@ -111,7 +170,8 @@ def _raster_lines(known: dict[str, Any]) -> list[str]:
         lacks = "" if nodata is None else f", nodata {_plain(nodata)}"
         scaled = (band["scale"], band["offset"]) != (1, 0)
         factor = f", value x {band['scale']:g} {band['offset']:+g}" if scaled else ""
-        found.append(f"  band {i:<4} {band['name'] or '(no name)'}: {where}{factor}{lacks}")
+        file = f", {Path(band['file']).name}" if "file" in band else ""
+        found.append(f"  band {i:<4} {band['name'] or '(no name)'}: {where}{factor}{lacks}{file}")
     return [*found, *(f"  note      {note}" for note in known["notes"])]
 
 

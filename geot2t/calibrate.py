@@ -1,10 +1,8 @@
 """The self-check: how well this very scene is filled, by which method, and how surely.
 
 Observed pixels are hidden under the scene's own gap shapes, moved elsewhere, and predicted by
-every method. The method with the least error is used for each band. What the errors were in
-units of the predicted error scale turns that scale into 90 % intervals (split conformal
-prediction: Lei et al. 2018, "Distribution-free predictive inference for regression",
-doi:10.1080/01621459.2017.1307116).
+every method. The method with the least error is used for each band, and what its errors were
+makes its 90 % intervals (`geot2t.intervals`).
 """
 
 from __future__ import annotations
@@ -20,18 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
 from geot2t.grid import Box, lattice
-
-LEVEL = 0.9
-"""Share of errors that an interval is meant to hold."""
-
-DEFAULT_FACTOR = math.log(10)
-"""Half-width of the 90 % interval over the expected absolute error, if errors are Laplacian."""
-
-NEAR = (8, 32)
-"""Distances in pixels to the nearest observed pixel at which another factor begins."""
-
-_LONE = len(NEAR) + 1
-"""Class of pixels predicted without another date; the classes before it are by distance."""
+from geot2t.intervals import DEFAULT_FACTOR, Errors, factor_at, factors
 
 _SCANNED = 48
 _SAMPLES = 8192
@@ -69,8 +56,8 @@ class SelfCheck:
     """Method used, for each band."""
 
     factors: NDArray[np.float64]
-    """Half-width of the 90 % interval over the predicted scale, shape ``(band, class)``. Classes
-    are distances to the nearest observed pixel (see `NEAR`), and last: no other date used."""
+    """Half-width of the 90 % interval over the expected error, by distance and whether another
+    date was used, shape ``(band, 2, knot)``; see `geot2t.intervals.factors`."""
 
     coverage: tuple[float | None, ...]
     """For each band, share of hidden pixels inside intervals calibrated on other cases."""
@@ -102,7 +89,8 @@ class _Outcome:
 
     error: Float  # (band, n)
     scale: Float  # (band, n)
-    kind: NDArray[np.intp]  # (n,), class of each pixel
+    away: Float  # (n,), pixels to the nearest observed one
+    lone: Bool  # (n,), True where no other date was used
 
 
 def self_check(
@@ -187,7 +175,7 @@ def conclude(
     defaults = [_default_factor(estimates, method) for method in methods]
     return SelfCheck(
         methods=methods,
-        factors=_factors(chosen, defaults),
+        factors=_factors(chosen, defaults, len(chosen)),
         coverage=_coverage(found, chosen, defaults),
         rows=rows,
         cases=len(found),
@@ -219,8 +207,8 @@ def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
             for band, method in enumerate(check.methods):
                 said = out[method]
                 mean[i, band] = said.mean[i, band]
-                kind = _kinds(away, said.days[i])
-                half[i, band] = said.scale[i, band] * check.factors[band, kind]
+                lone = np.isinf(said.days[i])
+                half[i, band] = said.scale[i, band] * factor_at(check.factors[band], away, lone)
         nearest = np.minimum.reduce([out[method].days for method in wanted])
         return Prediction(mean, half, nearest)
 
@@ -228,8 +216,8 @@ def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
 
 
 def _impossible(estimates: Estimates, method: str, bands: int, reason: str) -> SelfCheck:
-    factors = np.full((bands, _LONE + 1), _default_factor(estimates, method))
-    return SelfCheck((method,) * bands, factors, (None,) * bands, (), 0, 0, reason)
+    table = np.stack([factors([], _default_factor(estimates, method))] * bands)
+    return SelfCheck((method,) * bands, table, (None,) * bands, (), 0, 0, reason)
 
 
 def _default_factor(estimates: Estimates, method: str) -> float:
@@ -338,7 +326,8 @@ def evaluate(case: _Case, source: Source, estimates: Estimates) -> dict[str, _Ou
         method: _Outcome(
             error=said.mean[0].reshape(truth.shape[0], -1)[:, at] - truth,
             scale=said.scale[0].reshape(truth.shape[0], -1)[:, at],
-            kind=_kinds(away, said.days[0]).ravel()[at],
+            away=away.ravel()[at],
+            lone=np.isinf(said.days[0]).ravel()[at],
         )
         for method, said in out.items()
     }
@@ -355,11 +344,6 @@ def _distance(seen: Bool) -> Float:
     if not seen.any():
         return np.full(seen.shape, np.inf, "float32")
     return np.asarray(distance_transform_edt(~seen), "float32")
-
-
-def _kinds(away: Float, days: Float) -> NDArray[np.intp]:
-    kinds: NDArray[np.intp] = np.where(np.isfinite(days), np.digitize(away, NEAR), _LONE)
-    return kinds
 
 
 def _errors(outcomes: list[dict[str, _Outcome]], methods: Sequence[str]) -> tuple[Row, ...]:
@@ -379,7 +363,7 @@ def _winners(
 ) -> tuple[str, ...]:
     first = methods[0]
     bands = 1 + max(row.band for row in rows)
-    samples = sum(outcome[first].kind.size for outcome in outcomes)
+    samples = sum(outcome[first].lone.size for outcome in outcomes)
     if len(outcomes) < _FEW_CASES or samples < _FEW_SAMPLES:
         return (first,) * bands
     winners = []
@@ -389,63 +373,41 @@ def _winners(
     return tuple(winners)
 
 
-def _of_winner(outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[_Outcome]:
+def _of_winner(outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[Errors]:
     """For each band, what its chosen method did."""
     return [
-        _Outcome(outcome[m].error[b : b + 1], outcome[m].scale[b : b + 1], outcome[m].kind)
+        Errors(outcome[m].error[b], outcome[m].scale[b], outcome[m].away, outcome[m].lone)
         for b, m in enumerate(methods)
     ]
 
 
-def _scores(of_band: Sequence[_Outcome]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Absolute errors in units of the predicted scale, and the class of each pixel."""
-    error = np.concatenate([np.abs(o.error[0]) for o in of_band]).astype("float64")
-    scale = np.concatenate([o.scale[0] for o in of_band]).astype("float64")
-    kind = np.concatenate([o.kind for o in of_band])
-    return error / np.maximum(scale, np.finfo("float32").tiny), kind
-
-
-def _quantile(scores: NDArray[np.float64]) -> float:
-    """Return the conformal quantile: the ceil((n + 1) * LEVEL)-th smallest score."""
-    rank = min(math.ceil((scores.size + 1) * LEVEL), scores.size)
-    return float(np.partition(scores, rank - 1)[rank - 1])
-
-
 def _factors(
-    chosen: Sequence[Sequence[_Outcome]], defaults: Sequence[float]
+    chosen: Sequence[Sequence[Errors]], defaults: Sequence[float], of: int
 ) -> NDArray[np.float64]:
-    """Factors ``(band, class)``; a class seen too little takes the wider of what is known."""
-    factors = np.empty((len(defaults), _LONE + 1))
-    for band, default in enumerate(defaults):
-        scores, kind = _scores([outcome[band] for outcome in chosen])
-        enough = [np.count_nonzero(kind == k) >= _FEW_SAMPLES for k in range(_LONE + 1)]
-        pooled = _quantile(scores)
-        for k in range(_LONE):
-            known = _quantile(scores[kind == k]) if enough[k] else pooled
-            # Far from what was observed, too few hidden pixels must not narrow the interval.
-            factors[band, k] = known if enough[k] or k == 0 else max(known, factors[band, k - 1])
-        lone = kind == _LONE
-        factors[band, _LONE] = (
-            _quantile(scores[lone]) if enough[_LONE] else max(default, factors[band, :_LONE].max())
-        )
-    return factors
+    """Factors of each band, ``(band, 2, knot)``, from some ``of`` the cases."""
+    return np.stack(
+        [
+            factors([case[band] for case in chosen], default, of=of)
+            for band, default in enumerate(defaults)
+        ]
+    )
 
 
 def _coverage(
-    cases: Sequence[_Case], chosen: Sequence[Sequence[_Outcome]], defaults: Sequence[float]
+    cases: Sequence[_Case], chosen: Sequence[Sequence[Errors]], defaults: Sequence[float]
 ) -> tuple[float | None, ...]:
     """Share of hidden pixels inside their interval, calibrated without their half of the cases."""
     if len(cases) < 2:
         return (None,) * len(defaults)
     inside, total = np.zeros(len(defaults)), 0
     for half in (0, 1):
-        factors = _factors(chosen[1 - half :: 2], defaults)
+        tables = _factors(chosen[1 - half :: 2], defaults, len(cases))
         for case, outcome in zip(cases[half::2], chosen[half::2], strict=True):
             fresh = ~_hidden_in(cases[1 - half :: 2], case.box).ravel()[_sampled(case)]
             total += int(fresh.sum())
             for band, of_band in enumerate(outcome):
-                scores, kind = _scores([of_band])
-                inside[band] += (scores <= factors[band, kind])[fresh].sum()
+                limit = factor_at(tables[band], of_band.away, of_band.lone)
+                inside[band] += (of_band.scores <= limit)[fresh].sum()
     if not total:
         return (None,) * len(defaults)
     return tuple(float(share) for share in inside / total)

@@ -19,6 +19,7 @@ from geot2t.sensors import (
     QA_BITS,
     SCL_EMPTY,
     SCL_HIDDEN,
+    band_at,
 )
 
 Bool = NDArray[np.bool_]
@@ -34,13 +35,48 @@ QA_KINDS: tuple[str, ...] = ("SCL", "MSK_CLDPRB", *QA_BITS)
 """Quality rasters that `decode` understands."""
 
 
-def decode(kind: str, values: NDArray[np.integer]) -> NDArray[np.uint8]:
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What some bits of a quality raster's values mean."""
+
+    hidden: frozenset[int]
+    """Codes that say that the ground is hidden."""
+
+    empty: frozenset[int]
+    """Codes that say that there is no data."""
+
+    first: int = 0
+    """First of the bits that hold the code."""
+
+    length: int | None = None
+    """Number of those bits; None: the whole value is the code."""
+
+    def of(self, values: NDArray[np.integer]) -> NDArray[np.integer]:
+        """The codes in ``values``."""
+        if self.length is None:
+            return values
+        codes: NDArray[np.integer] = (values >> self.first) & (2**self.length - 1)
+        return codes
+
+
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """What a quality raster's values mean, where whoever made it says so."""
+
+    fields: tuple[Codes, ...]
+
+    def __str__(self) -> str:
+        return "classes"
+
+
+def decode(kind: str | Legend, values: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Say of each pixel of a quality raster what it means for the ground.
 
     Parameters
     ----------
-    kind : str
-        One of `QA_KINDS`, or ``"mask"``: not zero where the ground was not observed.
+    kind : str or Legend
+        One of `QA_KINDS`; ``"mask"``: not zero where the ground was not observed;
+        ``"data-mask"``: zero where there is no data; or what the values mean.
     values : ndarray of integers, any shape
         Pixels of the quality raster.
 
@@ -54,14 +90,22 @@ def decode(kind: str, values: NDArray[np.integer]) -> NDArray[np.uint8]:
     InputError
         If ``kind`` is none of those, or ``values`` are not integers.
     """
-    if kind != "mask" and kind not in QA_KINDS:
-        raise InputError(f"{kind} is no quality raster known here; there are {QA_KINDS}")
     if kind == "mask":
         # A NaN differs from zero too: nobody vouches for that pixel.
         return np.where(values != 0, HIDDEN, CLEAR).astype("uint8")
+    if kind == "data-mask":
+        return np.where(values == 0, EMPTY, CLEAR).astype("uint8")
+    if not isinstance(kind, Legend) and kind not in QA_KINDS:
+        raise InputError(f"{kind} is no quality raster known here; there are {QA_KINDS}")
     if values.dtype.kind not in "iu":
         raise InputError(f"a {kind} raster holds integers, got {values.dtype}")
-    if kind == "SCL":
+    if isinstance(kind, Legend):
+        hidden, empty = (np.zeros(values.shape, bool) for _ in range(2))
+        for field in kind.fields:
+            codes = field.of(values)
+            hidden |= np.isin(codes, list(field.hidden))
+            empty |= np.isin(codes, list(field.empty))
+    elif kind == "SCL":
         hidden, empty = np.isin(values, list(SCL_HIDDEN)), np.isin(values, list(SCL_EMPTY))
     elif kind == "MSK_CLDPRB":
         hidden, empty = values >= CLOUD_PROBABILITY_LIMIT, np.zeros(values.shape, bool)
@@ -156,13 +200,8 @@ def csmask_bands(wavelengths: Sequence[float]) -> dict[str, int] | None:
     dict of str to int, or None
         The detector's band names, in its order, and their indices.
     """
-    near = np.asarray(wavelengths, "float64")
-    found = {}
-    for name, centre in _CSMASK_BANDS.items():
-        away = np.abs(near - centre)
-        away[np.isnan(away)] = np.inf
-        if away.size and away.min() <= 0.045:
-            found[name] = int(away.argmin())
+    near = {name: band_at(wavelengths, at, 0.045) for name, at in _CSMASK_BANDS.items()}
+    found = {name: i for name, i in near.items() if i is not None}
     if len(found) < len(_CSMASK_BANDS):
         found = {name: i for name, i in found.items() if not name.startswith("swir")}
     return found if len(found) >= 4 else None

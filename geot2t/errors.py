@@ -19,5 +19,9 @@ class OutputError(Geot2tError, OSError):
     """An output that cannot be written, or that did not read back as it was written."""
 
 
+class BusyError(OutputError):
+    """An output that another run is writing."""
+
+
 class ModelError(Geot2tError):
     """A model file that is missing, malformed, altered or of another kind."""

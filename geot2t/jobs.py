@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,26 +15,20 @@ from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
-from geot2t.calibrate import LEVEL, SelfCheck, chosen, self_check
-from geot2t.errors import InputError
+from geot2t.calibrate import SelfCheck, chosen, self_check
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
-from geot2t.grid import Box, lattice
+from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
-from geot2t.io.sink import Outputs, default_output, encode, open_outputs
+from geot2t.io.metadata import RasterMeta
+from geot2t.io.sink import Outputs, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
-from geot2t.methods import AUTO, check_method, estimates_for
+from geot2t.methods import AUTO, estimates_for
+from geot2t.request import Request
+from geot2t.said import describe_check, statistics, warnings_of
 from geot2t.shortlist import MOST_DATES, shortlist
-from geot2t.stream import (
-    FROM_DATES,
-    FROM_SURROUNDINGS,
-    NOT_FILLED,
-    Layout,
-    Rules,
-    Stream,
-    Tally,
-    Written,
-)
-from geot2t.survey import Surveyed
+from geot2t.stac import Item
+from geot2t.stream import NOT_FILLED, Layout, Stream, Tally, Written
+from geot2t.survey import Survey, Surveyed
 
 if TYPE_CHECKING:
     import torch
@@ -77,58 +71,55 @@ class Lazy:
     """
 
     def __init__(
-        self,
-        stack: Stack,
-        source: Source,
-        model: str | Path | Estimates | None,
-        device: str,
-        *,
-        method: str,
-        size: int,
-        overlap: int,
-        seed: int,
-        adapt: int = 0,
-        sharp: bool = False,
+        self, stack: Stack, source: Source, request: Request, known: SelfCheck | None = None
     ) -> None:
-        self._stack, self._source, self._model, self._device = stack, source, model, device
-        self._size, self._overlap, self._seed, self._adapt = size, overlap, seed, adapt
-        self._method, self._sharp = method, sharp
+        self._stack, self._source, self._request = stack, source, request
+        self._known = known
         self._estimates: Estimates | None = None
         self._predict: Predict | None = None
         self.check: SelfCheck | None = None
-        self.about: dict[str, Any] = {}
+        self.about: Mapping[str, Any] = {}
         # What the user chose must be found wrong before any work, what is built in cannot be.
-        if model is not None or device not in ("auto", "cpu") or method in METHODS:
+        chosen = request.device not in ("auto", "cpu") or request.method in METHODS
+        if request.model is not None or chosen:
             self.estimates()
 
     def estimates(self) -> Estimates:
         """The methods."""
         if self._estimates is None:
+            request = self._request
             self._estimates, self.about = estimates_for(
-                self._method,
-                lambda: _load(self._model, self._device, self._stack, self._adapt, self._seed),
-                model=self._model is not None,
-                sharp=self._size - self._overlap if self._sharp else None,
-                seed=self._seed,
+                request.method,
+                lambda: _load(
+                    request.model, request.device, self._stack, request.adapt, request.seed
+                ),
+                model=request.model is not None,
+                sharp=request.window - request.overlap if request.sharp else None,
+                seed=request.seed,
             )
         return self._estimates
+
+    def checked(self) -> SelfCheck:
+        """The self-check, made when it is first asked for unless it is known."""
+        if self.check is None:
+            request = self._request
+            self.check = self._known or self_check(
+                self._source,
+                self.estimates(),
+                size=request.window,
+                overlap=request.overlap,
+                seed=request.seed,
+                use=None if request.method == AUTO else request.method,
+            )
+            log.info("self-check: %s", self.check.reason or f"methods {self.check.methods}")
+        return self.check
 
     def __call__(
         self, pixels: Float, valid: NDArray[np.bool_], days: Float, target: int, **around: Around
     ) -> Prediction:
         """Predict with the methods that the self-check chose; see `geot2t.fill.Predict`."""
         if self._predict is None:
-            estimates = self.estimates()
-            self.check = self_check(
-                self._source,
-                estimates,
-                size=self._size,
-                overlap=self._overlap,
-                seed=self._seed,
-                use=None if self._method == AUTO else self._method,
-            )
-            log.info("self-check: %s", self.check.reason or f"methods {self.check.methods}")
-            self._predict = chosen(estimates, self.check)
+            self._predict = chosen(self.estimates(), self.checked())
         return self._predict(pixels, valid, days, target, **around)
 
 
@@ -150,10 +141,10 @@ def _load(
 
 
 def inpaint(
-    scene: str | Path,
+    scene: str | Path | Item,
     out: str | Path | None = None,
     *,
-    series: str | Path | Sequence[str | Path] | None = None,
+    series: Given | Sequence[Given] | None = None,
     cloud_mask: str | Path | None = None,
     clouds: str = "auto",
     date: date | None = None,
@@ -173,6 +164,8 @@ def inpaint(
     adapt: int = 0,
     sharp: bool = False,
     seed: int = 0,
+    bands: Sequence[str] = (),
+    trust_items: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Fill the unobserved pixels of a scene and write the result beside it.
@@ -183,14 +176,16 @@ def inpaint(
 
     Parameters
     ----------
-    scene : str or Path
-        Raster to fill.
+    scene : str, Path or Item
+        Raster to fill, or the STAC Item of one: its bands then go into one raster, on the
+        finest of their grids.
     out : str or Path, optional
         The filled raster; by default ``SCENE_filled.tif`` beside the scene. The quality and
         error rasters and the STAC Item go beside it.
     series : str or Path, or several
-        Other dates: directories, files or patterns; the scene may be among them. Of more than
-        `MOST_DATES` dates the most promising are used (see `geot2t.shortlist`).
+        Other dates: directories, files or patterns, STAC items, or a `geot2t.stac.Search`; the
+        scene may be among them (see `geot2t.open_stack`). Of more than `MOST_DATES` dates the
+        most promising are used (see `geot2t.shortlist`).
     cloud_mask : str or Path, optional
         Raster that is not zero where the scene was not observed.
     clouds : str
@@ -229,6 +224,8 @@ def inpaint(
         Give fills the texture of the ground, at some cost in error (see `geot2t.sharpen`).
     seed : int
         Of the self-check, of adaptation and of drawn texture.
+    bands, trust_items
+        Of STAC items; see `geot2t.open_stack`.
     progress : callable, optional
         Called with pixels done and pixels in all.
 
@@ -241,115 +238,167 @@ def inpaint(
     Geot2tError
         If an input, an option, the model or the output cannot be used.
     """
-    rules = Rules(max_error, max_distance, keep_nodata)
-    check_windows(window, overlap, batch)
-    if adapt < 0:
-        raise InputError(f"the steps of adaptation must not be negative, got {adapt}")
-    if model is None or isinstance(model, str | Path):
-        check_method(method, model=model is not None, adapt=adapt > 0)
-    options = {
-        "clouds": clouds, "max_error": max_error, "max_distance": max_distance,
-        "keep_nodata": keep_nodata, "window": window, "overlap": overlap, "batch": batch,
-        "adapt": adapt, "sharp": sharp, "seed": seed, "method": method,
-    }  # fmt: skip
-    scene, many = Path(scene), [series] if isinstance(series, str | Path) else list(series or ())
-    with ExitStack() as opened:
-        stack = opened.enter_context(
-            open_stack(scene, many, cloud_mask=cloud_mask, clouds=clouds, date=date)
-        )
-        outputs = opened.enter_context(
-            open_outputs(
-                scene,
-                None if out is None else Path(out),
-                overwrite=overwrite,
-                driver=driver,
-                creation_options=creation_options,
-                error=error,
-                inputs=[path for files in stack.files for path in files if path != scene],
-            )
-        )
-        stack = _shortlisted(stack, seed)
-        begun = datetime.now(UTC)
+    request = Request(
+        clouds=clouds, date=date, max_error=max_error, max_distance=max_distance,
+        keep_nodata=keep_nodata, error=error, driver=driver, creation_options=creation_options,
+        device=device, model=model, method=method, window=window, overlap=overlap, batch=batch,
+        adapt=adapt, sharp=sharp, seed=seed, bands=bands, trust_items=trust_items,
+    )  # fmt: skip
+    with open_scene(scene, series, cloud_mask, request) as stack:
+        path = stack.default_output if out is None else Path(out)
+        with outputs_of(stack, path, request, overwrite=overwrite) as outputs:
+            work = Work(stack, request)
+            stream = work.stream(outputs.meta)
+            _run(stream, outputs, progress, error=error)
+            return replace(work.finish(outputs, stream.tally), path=path)
+
+
+def open_scene(
+    scene: str | Path | Item,
+    series: Given | Sequence[Given] | None,
+    cloud_mask: str | Path | None,
+    request: Request,
+) -> Stack:
+    """Open what `inpaint` reads."""
+    return open_stack(
+        scene,
+        () if series is None else series,
+        cloud_mask=cloud_mask,
+        clouds=request.clouds,
+        date=request.date,
+        bands=request.bands,
+        trust_items=request.trust_items,
+    )
+
+
+def outputs_of(
+    stack: Stack, out: Path, request: Request, *, overwrite: bool
+) -> AbstractContextManager[Outputs]:
+    """Open what `inpaint` writes; see `geot2t.io.sink.open_outputs`."""
+    return open_outputs(
+        stack.paths[stack.target],
+        out,
+        overwrite=overwrite,
+        driver=request.driver,
+        creation_options=request.creation_options,
+        error=request.error,
+        inputs=[file for files in stack.files for file in files],
+        meta=stack.metadata,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is found out once about a scene, however many processes fill it."""
+
+    dates: tuple[int, ...]
+    """The dates that are used, among all of the stack."""
+
+    survey: Survey | None
+    """Pixels from all over the scene; None if the method makes nothing of them."""
+
+    check: SelfCheck
+    """The self-check."""
+
+    about: Mapping[str, Any]
+    """The model."""
+
+
+class Work:
+    """What fills a scene.
+
+    Parameters
+    ----------
+    stack : Stack
+        The scene and all of its series.
+    request : Request
+        What is asked for.
+    known : Known, optional
+        What was found out before; by default it is found out when it is needed.
+    """
+
+    def __init__(self, stack: Stack, request: Request, known: Known | None = None) -> None:
+        self.request = request
+        self._begun = datetime.now(UTC)
+        self._dates = known.dates if known else _dates_used(stack, request.seed)
+        self.stack = _shortlisted(stack, self._dates)
         # Baselines make nothing of what was observed elsewhere.
-        source: Source = stack if method in METHODS and model is None else Surveyed(stack)
-        lazy = Lazy(
-            stack,
-            source,
-            model,
-            device,
-            method=method,
-            size=window,
-            overlap=overlap,
-            seed=seed,
-            adapt=adapt,
-            sharp=sharp,
+        surveys = request.method not in METHODS or request.model is not None
+        self._surveyed = Surveyed(self.stack, known.survey if known else None) if surveys else None
+        self._source: Source = self._surveyed or self.stack
+        self.lazy = Lazy(self.stack, self._source, request, known.check if known else None)
+
+    def find_out(self) -> Known:
+        """What processes that share the work on this scene must know."""
+        check = self.lazy.checked()
+        survey = self._surveyed.survey if self._surveyed else None
+        return Known(self._dates, survey, check, self.lazy.about)
+
+    def stream(self, meta: RasterMeta) -> Stream:
+        """The stages between the scene and outputs of such metadata."""
+        request = self.request
+        return Stream(
+            self.stack,
+            self._source,
+            self.lazy,
+            _layout(self.stack, meta),
+            request.rules,
+            lone=len(self.stack.dates) == 1,
+            size=request.window,
+            overlap=request.overlap,
+            batch=request.batch,
         )
-        stream = Stream(
-            stack,
-            source,
-            lazy,
-            _layout(stack, outputs),
-            rules,
-            lone=len(stack.dates) == 1,
-            size=window,
-            overlap=overlap,
-            batch=batch,
-        )
-        _run(stream, outputs, progress, error=error)
-        warnings = _warnings(stack, outputs, stream.tally, lazy.check)
+
+    def finish(self, outputs: Outputs, tally: Tally) -> Result:
+        """Give the outputs, all of whose blocks are written, their item and final names."""
+        stack, check = self.stack, self.lazy.check
+        warnings = warnings_of(stack, outputs, tally, check)
         item = scene_item(
             stack,
             outputs,
             {
                 "version": __version__,
-                "started": begun.isoformat(),
-                "model": lazy.about,
-                "options": options,
-                **_statistics(stream.tally),
+                "started": self._begun.isoformat(),
+                "model": self.lazy.about,
+                "options": self.request.said,
+                **statistics(tally),
                 "dates_used": [None if d is None else d.isoformat() for d in stack.dates],
                 "observed_from": {
                     path.name: list(sources)
                     for path, sources in zip(stack.paths, stack.validity, strict=True)
                 },
-                "self_check": describe_check(stack, lazy.check),
+                "self_check": describe_check(stack, check),
                 "warnings": warnings,
             },
         )
         outputs.commit(item)
-    tally = stream.tally
-    return Result(
-        path=Path(out) if out is not None else default_output(scene),
-        item=item,
-        gap=tally.gap / tally.total,
-        unfilled=int(tally.provenance[NOT_FILLED]) / tally.total,
-        check=lazy.check,
-        warnings=tuple(warnings),
-    )
+        return Result(
+            path=outputs.paths.filled,
+            item=item,
+            gap=tally.gap / tally.total,
+            unfilled=int(tally.provenance[NOT_FILLED]) / tally.total,
+            check=check,
+            warnings=tuple(warnings),
+        )
 
 
-def check_windows(window: int, overlap: int, batch: int) -> None:
-    """Refuse sizes that no model can work with; InputError."""
-    if window < 32:
-        raise InputError(f"the window must be at least 32 px, got {window}")
-    if batch < 1:
-        raise InputError(f"the batch must be at least 1 window, got {batch}")
-    next(lattice(Box(0, 0, 1, 1), Box(0, 0, 1, 1), size=window, overlap=overlap))
-
-
-def _shortlisted(stack: Stack, seed: int) -> Stack:
+def _dates_used(stack: Stack, seed: int) -> tuple[int, ...]:
     if len(stack.dates) <= MOST_DATES:
+        return tuple(range(len(stack.dates)))
+    return shortlist(stack, MOST_DATES, seed=seed)
+
+
+def _shortlisted(stack: Stack, dates: Sequence[int]) -> Stack:
+    if len(dates) == len(stack.dates):
         return stack
-    kept = shortlist(stack, MOST_DATES, seed=seed)
-    note = f"of {len(stack.dates)} dates the {len(kept)} most promising are used"
+    note = f"of {len(stack.dates)} dates the {len(dates)} most promising are used"
     log.info("%s", note)
-    short = stack.subset(kept)
+    short = stack.subset(dates)
     short.notes.append(note)
     return short
 
 
-def _layout(stack: Stack, outputs: Outputs) -> Layout:
-    meta = outputs.meta
-
+def _layout(stack: Stack, meta: RasterMeta) -> Layout:
     def to_file(values: NDArray[np.float64], _: int) -> NDArray[Any]:
         return encode(values, meta.dtype, meta.nodata, meta.bits)
 
@@ -370,75 +419,3 @@ def _run(stream: Stream, outputs: Outputs, progress: Progress | None, *, error: 
             progress(done, total)
 
     pipeline.overlap(walk(extent, *outputs.block), stream.read, stream.compute, write)
-
-
-def _statistics(tally: Tally) -> dict[str, float]:
-    share = tally.provenance / tally.total
-    return {
-        "gap_fraction": tally.gap / tally.total,
-        "filled_from_dates": float(share[FROM_DATES]),
-        "filled_from_surroundings": float(share[FROM_SURROUNDINGS]),
-        "not_filled": float(share[NOT_FILLED]),
-    }
-
-
-def describe_check(stack: Stack, check: SelfCheck | None) -> dict[str, Any] | str:
-    """The self-check as JSON says it, errors in the units of the scene's file.
-
-    Returns
-    -------
-    dict or str
-        A sentence where no check was made.
-    """
-    if check is None:
-        return "not needed: nothing was filled"
-    if check.reason is not None:
-        return f"not possible: {check.reason}"
-    unit = np.abs(stack.scale)
-    names = band_names(stack.names)
-    return {
-        "cases": check.cases,
-        "hidden_pixels": check.pixels,
-        "interval": LEVEL,
-        "bands": [
-            {
-                "band": names[band],
-                "method": method,
-                "coverage": check.coverage[band],
-                "errors": {
-                    row.method: {
-                        "mae": row.mae / unit[band],
-                        "rmse": row.rmse / unit[band],
-                        "bias": row.bias / unit[band],
-                    }
-                    for row in check.rows
-                    if row.band == band
-                },
-            }
-            for band, method in enumerate(check.methods)
-        ],
-    }
-
-
-def band_names(names: Sequence[str]) -> list[str]:
-    """Names of the bands; ``band N`` where the file gives none."""
-    return [name or f"band {i}" for i, name in enumerate(names, 1)]
-
-
-def _warnings(stack: Stack, outputs: Outputs, tally: Tally, check: SelfCheck | None) -> list[str]:
-    said = list(dict.fromkeys([*stack.notes, *outputs.meta.notes]))
-    filled = int(tally.provenance[FROM_DATES] + tally.provenance[FROM_SURROUNDINGS])
-    left = int(tally.provenance[NOT_FILLED])
-    if tally.gap == 0:
-        said.append("no gap was found: the scene was copied")
-    elif tally.gap == tally.total and not filled:
-        remedy = "" if len(stack.dates) > 1 else "; give other dates with --series"
-        said.append(
-            f"nothing was observed in {stack.paths[stack.target]}, and nothing filled{remedy}"
-        )
-    elif left:
-        share = 100 * left / tally.total
-        said.append(f"{share:.3g} % of the pixels could not be filled")
-    if filled and check is not None and check.reason is not None:
-        said.append(f"the self-check was not possible: {check.reason}")
-    return said

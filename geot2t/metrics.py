@@ -210,3 +210,12 @@ def calibration(
     nominal = sorted(halves)
     measured = [interval(pred, truth, where, halves[level])["coverage"] for level in nominal]
     return {"nominal": nominal, "measured": measured}
+
+
+def mean_interval(values: Array, seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
+    """Mean of one value per case, with a 95 % bootstrap interval: (mean, low, high)."""
+    if values.ndim != 1 or not values.size:
+        raise InputError("A mean needs one case at least.")
+    pick = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+    low, high = np.percentile(values[pick].mean(1), [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geot2t import baselines
-from geot2t.checkpoint import Model, load_model
+from geot2t.checkpoint import Model, load_model, resolve
 from geot2t.errors import InputError
 from geot2t.fill import Around, Float, Prediction
 from geot2t.generator import STRIDE, Evidence
@@ -24,6 +26,8 @@ from geot2t.prior import Prior, estimate_prior
 log = logging.getLogger(__name__)
 
 YEAR = 365.2425
+
+_LOCK = threading.Lock()
 
 
 def evidence_of(
@@ -119,11 +123,20 @@ def open_estimates(
     ModelEstimates, dict
     """
     chosen = pick_device(device)
-    loaded = load_model(name)
     if change is not None:
-        loaded = change(loaded, chosen)
+        loaded = change(load_model(name), chosen)
+    else:
+        path = resolve(name)
+        with _LOCK:  # two threads must not load the same weights
+            loaded = _shared(path, path.stat().st_mtime_ns, chosen)
     about = {"name": loaded.name, "sha256": loaded.sha256, "device": str(chosen)}
     return ModelEstimates(loaded, wavelengths, chosen), about
+
+
+@lru_cache(maxsize=2)
+def _shared(path: Path, _written: int, _device: torch.device) -> Model:
+    """A model that is loaded once for all scenes of a process; nobody may change it."""
+    return load_model(path)
 
 
 class ModelEstimates:

@@ -182,6 +182,15 @@ def _guess(names: Sequence[str], codes: Sequence[str | None]) -> str | None:
     return "landsat-8" if numbers <= set(SENSOR_BANDS["landsat-8"]) else None
 
 
+def band_at(
+    wavelengths: Sequence[float] | NDArray[np.floating], centre: float, within: float
+) -> int | None:
+    """Index of the band nearest to ``centre`` micrometres, None if none is ``within`` of it."""
+    away = np.abs(np.asarray(wavelengths, "float64") - centre)
+    away[np.isnan(away)] = np.inf
+    return int(away.argmin()) if away.size and away.min() <= within else None
+
+
 def product_scaling(name: str, band: str, dtype: str) -> Scaling | None:
     """Scale and offset that a product's specification fixes for all its files.
 

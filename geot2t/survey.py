@@ -53,13 +53,18 @@ class Surveyed:
         self._lock = threading.Lock()
         self._survey = survey
 
-    def read(self, box: Box) -> Block:
-        """Read ``box`` of all dates, and pixels around it."""
-        block = self._source.read(box)
+    @property
+    def survey(self) -> Survey:
+        """What was sampled."""
         with self._lock:
             if self._survey is None:
                 self._survey = Survey(self._source.read, self.extent)
-        return replace(block, around=self._survey.around(box, self.target))
+        return self._survey
+
+    def read(self, box: Box) -> Block:
+        """Read ``box`` of all dates, and pixels around it."""
+        block = self._source.read(box)
+        return replace(block, around=self.survey.around(box, self.target))
 
 
 class Survey:

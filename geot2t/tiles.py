@@ -25,8 +25,9 @@ from geot2t.fill import Around, Block
 from geot2t.generator import Evidence
 from geot2t.grid import Box
 from geot2t.io import Stack, open_stack, scenes_in
+from geot2t.io.place import Grid
 from geot2t.model import evidence_of, padded
-from geot2t.prior import estimate_prior
+from geot2t.prior import Prior, estimate_prior
 from geot2t.survey import Survey
 
 SIZES = (64, 128, 96, 128)
@@ -53,6 +54,55 @@ class Sample(NamedTuple):
 
     weight: Tensor
     """1 where hidden and surely observed, else 0, ``(1, 1, y, x)``."""
+
+
+class Window(NamedTuple):
+    """A window as it was drawn, before anything is estimated; date 0 is the target.
+
+    The batch axis has length 1.
+    """
+
+    pixels: Tensor
+    """Observed values ``(1, t, b, y, x)``; 0 where not valid."""
+
+    valid: Tensor
+    """True where observed and not hidden, bool ``(1, t, y, x)``."""
+
+    days: Tensor
+    """Acquisition dates, days since 1970-01-01, ``(t,)``."""
+
+    around: tuple[Tensor, Tensor] | None
+    """What was observed elsewhere, as `estimate_prior` takes it."""
+
+    wavelengths: Tensor
+    """Micrometres, NaN where unknown, ``(b,)``."""
+
+    truth: Tensor
+    """Target date ``(1, b, y, x)``."""
+
+    weight: Tensor
+    """1 where hidden and surely observed, else 0, ``(1, 1, y, x)``."""
+
+    cut: tuple[slice, slice]
+    """The square that makes a sample; it may overhang."""
+
+    @torch.inference_mode()
+    def sample(self, frames: int, estimate: Callable[..., Prior] = estimate_prior) -> Sample:
+        """What a generator of ``frames`` frames learns from, if it is told what ``estimate`` says.
+
+        ``estimate`` is called as `estimate_prior` is.
+        """
+        seen = self.pixels, self.valid, self.days, 0
+        prior = estimate(*seen, around=self.around)
+        evidence = evidence_of(prior, *seen, self.wavelengths, frames)
+        size = self.cut[0].stop - self.cut[0].start
+        y, x = self.weight.shape[-2:]
+        more = (0, max(size - x, 0), 0, max(size - y, 0))
+        return Sample(
+            _cropped(padded(evidence, size), self.cut),
+            F.pad(self.truth, more)[..., *self.cut],
+            F.pad(self.weight, more)[..., *self.cut],
+        )
 
 
 class Place:
@@ -97,6 +147,11 @@ class Place:
         whole, at = self._whole, box.within(self.extent)
         return Block(whole.pixels[..., *at], whole.valid[..., *at], whole.days, box)
 
+    @property
+    def grid(self) -> Grid:
+        """Where on the Earth its pixels lie."""
+        return Grid.of(self._stack.header)
+
     def around(self, box: Box, area: Box, target: int) -> Around:
         """What was observed of the date ``target`` in ``area`` outside ``box``."""
         if area not in self._surveys:
@@ -137,8 +192,12 @@ class Windows(Dataset[Sample]):
         Seed of all draws.
     sizes : sequence of int
         Window sides; sample ``i`` has side ``sizes[i % len(sizes)]``.
-    bands, dates : int
-        Most bands and most other dates of a sample; fewer are drawn as well.
+    bands : int
+        Most bands of a sample; fewer are drawn as well.
+    dates : int or None
+        Most other dates; fewer are drawn as well. None: always all.
+    estimate : callable
+        What the generator is told to start from; called as `estimate_prior` is.
     """
 
     def __init__(
@@ -150,29 +209,40 @@ class Windows(Dataset[Sample]):
         seed: int,
         sizes: Sequence[int] = SIZES,
         bands: int = 4,
-        dates: int = 16,
+        dates: int | None = 16,
+        estimate: Callable[..., Prior] = estimate_prior,
     ) -> None:
-        self._places, self._shapes = places, shapes
+        self._places, self._shapes, self._estimate = places, shapes, estimate
         self._frames, self._seed, self._sizes = frames, seed, sizes
         self._bands, self._dates = bands, dates
         # Long series teach most, but places with a single date are far more diverse.
-        weight = np.array([min(place.times, 12) ** 2.0 for place, _ in places])
+        weight = np.array([min(place.times, 12) ** 1.75 for place, _ in places])
         self._weight = weight / weight.sum()
 
     def __getitem__(self, index: int) -> Sample:
         """Draw sample ``index``."""
+        return self.window(index).sample(self._frames, self._estimate)
+
+    def window(self, index: int) -> Window:
+        """The window from which sample ``index`` is made.
+
+        Raises
+        ------
+        InputError
+            If too little was observed of the places.
+        """
         rng = np.random.default_rng([self._seed, index])
         size = self._sizes[index % len(self._sizes)]
         for _ in range(_TRIES):
             place, area = self._places[rng.choice(len(self._places), p=self._weight)]
-            if (sample := self._draw(rng, place, area, size)) is not None:
-                return sample
+            if (window := self._draw(rng, place, area, size)) is not None:
+                return window
         raise InputError(
             f"{_TRIES} windows in a row had too few observed pixels to learn from; "
             "check the masks of the tiles with geot2t info"
         )
 
-    def _draw(self, rng: np.random.Generator, place: Place, area: Box, size: int) -> Sample | None:
+    def _draw(self, rng: np.random.Generator, place: Place, area: Box, size: int) -> Window | None:
         height, width = (min(WIDE, n) for n in (area.height, area.width))
         box = Box(
             area.row + int(rng.integers(area.height - height + 1)),
@@ -219,19 +289,20 @@ class Windows(Dataset[Sample]):
                 torch.from_numpy(around.pixels[keep][:, chosen])[None],
                 torch.from_numpy(around.valid[keep])[None],
             )
-        return self._sample(
+        if not seen_of.any() and (more is None or not more[1].any()):
+            return None  # of nothing, nothing can be made
+        return Window(
             torch.from_numpy(pixels * seen_of[:, None])[None],
             torch.from_numpy(seen_of)[None],
             torch.from_numpy(block.days[keep]),
             more,
-            truth,
-            torch.from_numpy(weight).float()[None, None],
             torch.from_numpy(
                 place.wavelengths[chosen]
                 if rng.random() < 0.8
                 else np.full(len(chosen), np.nan, "float32")
             ),
-            size,
+            truth,
+            torch.from_numpy(weight).float()[None, None],
             cut,
         )
 
@@ -240,7 +311,9 @@ class Windows(Dataset[Sample]):
     ) -> list[int]:
         """The target's index, then those of the dates that are shown with it, in time."""
         others = [i for i in range(len(days)) if i != target]
-        if not others or rng.random() < 0.05:
+        if self._dates is None:
+            return [target, *others]
+        if not others or rng.random() < 0.1:
             return [target]
         most = min(len(others), self._dates)
         # A user's series is mostly long; what a few dates give must be learnt as well.
@@ -249,29 +322,6 @@ class Windows(Dataset[Sample]):
         others.sort(key=lambda i: abs(float(days[i] - days[target])))
         near = others[: 2 * count] if rng.random() < 0.7 else others
         return [target, *sorted(rng.choice(near, count, replace=False).tolist())]
-
-    @torch.inference_mode()
-    def _sample(
-        self,
-        pixels: Tensor,
-        valid: Tensor,
-        days: Tensor,
-        around: tuple[Tensor, Tensor] | None,
-        truth: Tensor,
-        weight: Tensor,
-        wavelengths: Tensor,
-        size: int,
-        cut: tuple[slice, slice],
-    ) -> Sample:
-        prior = estimate_prior(pixels, valid, days, 0, around=around)
-        evidence = evidence_of(prior, pixels, valid, days, 0, wavelengths, self._frames)
-        y, x = weight.shape[-2:]
-        more = (0, max(size - x, 0), 0, max(size - y, 0))
-        return Sample(
-            _cropped(padded(evidence, size), cut),
-            F.pad(truth, more)[..., *cut],
-            F.pad(weight, more)[..., *cut],
-        )
 
 
 def _cut(rng: np.random.Generator, weight: NDArray[np.bool_], size: int) -> tuple[slice, slice]:

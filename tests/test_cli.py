@@ -90,8 +90,10 @@ def test_inpaint_takes_all_its_options(folder: Path) -> None:
     item = json.loads(result.stdout)
     options = item["properties"]["geot2t:options"]
     assert options == {
-        "clouds": "qa", "max_error": 2000, "max_distance": 20, "keep_nodata": True, "window": 128,
-        "overlap": 32, "batch": 2, "adapt": 0, "sharp": True, "seed": 4, "method": "prior",
+        "clouds": "qa", "date": "2022-06-10", "max_error": 2000, "max_distance": 20,
+        "keep_nodata": True, "error": False, "format": "COG",
+        "creation_options": {"COMPRESS": "ZSTD", "LEVEL": "1"}, "window": 128, "overlap": 32,
+        "batch": 2, "adapt": 0, "sharp": True, "seed": 4, "method": "prior", "bands": [],
     }  # fmt: skip
     assert item["properties"]["geot2t:dates_used"][0] == "2022-06-05"
     assert not (folder / "out_error.tif").exists()

@@ -18,11 +18,13 @@ PACKAGE = Path(geot2t.__file__).parent
 # From the ground up. A module may import from its own row and from those above it in this list.
 LAYERS = [
     {"errors", "grid"},
-    {"sensors", "metrics", "t2t", "losses", "prior"},
+    {"sensors", "metrics", "t2t", "losses", "prior", "intervals"},
     {"bodies"},
-    {"generator", "critic", "clouds"},
+    {"generator", "critic", "clouds", "stac"},
     {
         "fill",
+        "missing",
+        "arrays",
         "pipeline",
         "stream",
         "shortlist",
@@ -34,8 +36,9 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "xr", "jobs", "evaluate"},
-    {"report", "about", "demo"},
+    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs"},
+    {"report", "about", "demo", "evaluation", "api", "batch"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]
@@ -43,9 +46,11 @@ FLOOR = {name: i for i, row in enumerate(LAYERS) for name in row}
 
 HOMES = {
     "rasterio": {"io"},
-    "dask": {"xr", "jobs"},
-    "distributed": {"xr", "jobs"},
-    "click": {"cli"},
+    "dask": {"xr", "batch"},
+    "distributed": {"batch"},
+    "click": {"commands", "cli"},
+    "pystac": set(),
+    "pystac_client": {"stac"},
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
         "resume", "train", "adapt",

@@ -16,8 +16,9 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 from rasterio.warp import transform
+from stac_schemas import validate
 
-from geot2t.io.checksums import plain, sha256_file
+from geot2t.io.checksums import plain, sha256_file, with_checksums
 from geot2t.io.item import build_item, footprint
 from geot2t.io.metadata import BandMeta, RasterMeta
 
@@ -59,16 +60,80 @@ def item_of(meta: RasterMeta, **changes: Any) -> dict[str, Any]:
     return build_item(meta, rasters, **{**given, **changes})
 
 
-@pytest.mark.parametrize(
+EVERYWHERE = pytest.mark.parametrize(
     "meta",
     [
         META,
         NOWHERE,
         replace(META, crs=None),
         replace(NOWHERE, gcps=GCPS, gcp_crs=CRS.from_epsg(4326)),
+        replace(META, crs=CRS.from_string("+proj=laea +lat_0=17 +lon_0=5 +ellps=bessel")),
+        replace(META, bands=(NIR,), nodata=None),
+        replace(META, dtype=np.dtype("float32"), nodata=float("nan")),
     ],
-    ids=["placed", "nowhere", "no CRS", "control points"],
+    ids=["placed", "nowhere", "no CRS", "control points", "own CRS", "plain band", "nan"],
 )
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("wavelengths", [(), (0.49, 0.84)])
+@pytest.mark.parametrize("when", [date(2022, 6, 1), None])
+def test_every_item_is_valid(tmp_path: Path, meta: RasterMeta, when: date | None, wavelengths):
+    item = item_of(meta, when=when, wavelengths=wavelengths, items=["https://x.org/an-item"])
+    assets = {key: tmp_path / Path(a["href"]).name for key, a in item["assets"].items()}
+    assets["filled_aux"] = tmp_path / "scene_filled.tif.aux.xml"
+    for path in assets.values():
+        path.write_bytes(b"written")
+    whole = with_checksums(item, assets, {path: path for path in assets.values()})
+    validate(json.loads(json.dumps(whole, allow_nan=False)))
+    assert all(a["roles"] and a["type"] and a["title"] for a in whole["assets"].values())
+
+
+def test_a_wrong_item_is_not_valid() -> None:
+    item = plain(item_of(META, wavelengths=[0.49, np.nan]))
+    with pytest.raises(pystac.errors.STACValidationError, match="file/v2"):
+        validate(item)  # it has no checksum yet
+    item["stac_extensions"].remove("https://stac-extensions.github.io/file/v2.1.0/schema.json")
+    validate(item)
+    for place, key, value in (
+        (item["properties"], "proj:shape", "200 x 300"),
+        (item["properties"], "processing:tool", "geot2t"),
+        (item["assets"]["filled"]["bands"][0], "eo:centre_wavelength", 0.49),
+        (item["properties"], "datetime", 2022),
+    ):
+        before = place.get(key)
+        place[key] = value
+        with pytest.raises(pystac.errors.STACValidationError):
+            validate(item)
+        place[key] = before
+        if before is None:
+            del place[key]
+
+
+def test_only_extensions_that_are_used_are_named() -> None:
+    def named(meta: RasterMeta, **changes: Any) -> set[str]:
+        return {uri.split("/")[3] for uri in item_of(meta, **changes)["stac_extensions"]}
+
+    always = {"processing", "projection", "classification", "file"}
+    assert named(replace(META, bands=(NIR,))) == always
+    assert named(META) == always | {"raster"}
+    assert named(replace(META, bands=(NIR,)), wavelengths=[0.84]) == always | {"eo"}
+
+
+@pytest.mark.parametrize(
+    ("meta", "cog", "media"),
+    [
+        (META, False, "image/tiff; application=geotiff"),
+        (META, True, "image/tiff; application=geotiff; profile=cloud-optimized"),
+        (NOWHERE, False, "image/tiff"),
+    ],
+)
+def test_media_types_are_those_of_the_files(meta: RasterMeta, cog: bool, media: str) -> None:
+    assets = item_of(meta, cog=cog)["assets"]
+    assert {asset["type"] for asset in assets.values()} == {media}
+
+
+@EVERYWHERE
 @pytest.mark.parametrize("when", [date(2022, 6, 1), None])
 def test_item_goes_through_pystac_unchanged(meta: RasterMeta, when: date | None) -> None:
     item = json.loads(json.dumps(plain(item_of(meta, when=when)), allow_nan=False))
@@ -170,7 +235,11 @@ def test_bands_tell_how_to_read_the_numbers() -> None:
 def test_every_source_is_linked_once_with_its_checksum(tmp_path: Path) -> None:
     source = tmp_path / "other.tif"
     source.write_bytes(b"pixels")
-    links = item_of(META, sources=[source, source, tmp_path / "gone.tif"])["links"]
+    items = ["https://x.org/i"] * 2
+    *links, item = item_of(META, sources=[source, source, tmp_path / "gone.tif"], items=items)[
+        "links"
+    ]
+    assert item == {"rel": "derived_from", "href": items[0], "type": "application/geo+json"}
     assert [link["href"] for link in links] == [str(source), str(tmp_path / "gone.tif")]
     assert links[0]["file:checksum"] == sha256_file(source)
     assert links[0]["file:size"] == 6

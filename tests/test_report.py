@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import re
 import sys
 from html.parser import HTMLParser
@@ -20,9 +21,9 @@ from geot2t.errors import InputError, OutputError
 from geot2t.io import picture
 from geot2t.prior import estimate_prior
 from geot2t.report import Picture, write_report
-from geot2t.report.figures import bucket_label
-from geot2t.report.scores import decimals, written
-from geot2t.report.verdict import better, verdict
+from geot2t.report.scores import bucket_label, decimals, written
+from geot2t.report.style import shown
+from geot2t.report.verdict import asides, better, verdict
 
 CASES = 6
 NAMES = [*METHODS, "prior"]
@@ -121,7 +122,7 @@ def results_of(cases, bands, buckets, curves) -> dict[str, Any]:
             summary[name][f"to_{other}"] = resampled(ratios)
         mine = [c["scores"][name]["mae"] for c in cases]
         least = [min(s["mae"] for s in c["scores"].values()) for c in cases]
-        summary[name]["wins"] = sum(a == b for a, b in zip(mine, least, strict=True))
+        summary[name]["wins"] = np.mean([a == b for a, b in zip(mine, least, strict=True)])
     levels = [0.5, 0.68, 0.8, 0.9, 0.95]
     by = []
     for low, high in ((0, 2000), (2000, 4000), (4000, None)):
@@ -349,12 +350,48 @@ def test_overlapping_intervals_are_not_told_apart():
     assert "One case cannot tell" in verdict(one)
 
 
+def test_of_many_methods_the_best_are_drawn_and_the_others_counted():
+    names = ["prior", "median", "next", "network", "a", "b", "c", "linear"]
+    summary = {
+        m: {"mae": {"mean": 50.0 + i, "low": 49.0 + i, "high": 51.0 + i},
+            "to_prior": {"mean": 1.5, "low": 1.4, "high": 1.6}}
+        for i, m in enumerate(names)
+    }  # fmt: skip
+    results = {"methods": names, "cases": [{"kind": "cloud"}] * 9, "summary": {"cloud": summary}}
+    assert shown(results) == ["prior", "median", "next", "network", "a", "linear"]
+    assert "It errs less than 7 of the others, by more than chance explains" in verdict(results)
+    (said,) = asides(results)
+    assert said.startswith("All this holds")
+    two = asides({**results, "summary": {"cloud": summary, "last": summary}})
+    assert two[0] == "With the last date hidden whole (0 cases), prior errs least."
+
+
+def test_shares_of_wins_are_in_percent_even_if_one_method_wins_all(evaluated, tmp_path):
+    results = copy.deepcopy(evaluated[0])
+    for i, name in enumerate(NAMES):
+        results["summary"]["cloud"][name]["wins"] = float(i == 0)
+    _, page = page_of(results, [], tmp_path)
+    words = [w.strip() for w in page.words]
+    assert words.count("100\N{NO-BREAK SPACE}%") == 1
+    assert words.count("0\N{NO-BREAK SPACE}%") == len(NAMES) - 1
+
+
+def test_a_date_that_is_hidden_whole_begins_with_its_truth(evaluated, tmp_path):
+    results, pictures = evaluated
+    whole = dataclasses.replace(pictures[0], scene=np.full_like(pictures[0].scene, 255))
+    for picture_, left in ((pictures[0], "0"), (whole, "1")):
+        _, page = page_of(results, [picture_], tmp_path)
+        (swipe,) = [a for _, a in page.tags if a.get("class") == "swipe"]
+        assert swipe["data-left"] == left
+
+
 def test_numbers_for_people():
     assert written(None, 2) == "–"  # noqa: RUF001
     assert written(-1.25, 1) == "\N{MINUS SIGN}1.2"
     assert written(0.9, 1, percent=True) == "90.0\N{NO-BREAK SPACE}%"
     assert [decimals([v]) for v in (5523.0, 55.23, 0.05523, 0)] == [0, 1, 4, 0]
-    assert bucket_label({"from": 1000, "to": None}) == "≥ 1k"
+    assert [decimals(v) for v in ([35.2, 368.1], [0.3, 368.1], [0, 368.1])] == [1, 1, 0]
+    assert bucket_label({"from": 1000, "to": None}) == "> 1k"
     assert bucket_label({"from": 2, "to": 2}) == "2"
 
 

@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from rasterio.transform import Affine
+from rio_cogeo import cog_validate
 
 from geot2t.errors import InputError, OutputError, RasterReadError
 from geot2t.grid import Box
-from geot2t.io import publish, raster
+from geot2t.io import lock, publish, raster
 from geot2t.io.checksums import sha256_file, verify
 from geot2t.io.encode import encode
 from geot2t.io.sink import Outputs, open_outputs
@@ -352,7 +353,7 @@ def test_file_systems_without_locks_still_work(
     def unsupported(*_: Any) -> None:
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
-    monkeypatch.setattr(publish.fcntl, "flock", unsupported)
+    monkeypatch.setattr(lock.fcntl, "flock", unsupported)
     # Without a lock, these may be another run's.
     theirs = ".scene_filled.tif.part-1"
     scene.with_name(theirs).write_text("")
@@ -425,7 +426,6 @@ def test_unknown_format_and_broken_scene_are_one_line(scene: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_cogs_are_valid_and_bit_equal(tmp_path: Path) -> None:
-    validate = pytest.importorskip("rio_cogeo").cog_validate
     pixels = np.random.default_rng(1).integers(1, 999, (2, 700, 1300)).astype("int16")
     scene = tmp_path / "scene.tif"
     size = {"count": 2, "height": 700, "width": 1300, "dtype": "int16"}
@@ -433,7 +433,7 @@ def test_cogs_are_valid_and_bit_equal(tmp_path: Path) -> None:
         new.write(pixels)
     out = fill(scene, pixels, driver="COG")
     for name in NAMES - {"scene_filled.json"}:
-        valid, errors, warnings = validate(out.with_name(name), strict=True, quiet=True)
+        valid, errors, warnings = cog_validate(out.with_name(name), strict=True, quiet=True)
         assert (valid, errors, warnings) == (True, [], []), name
     with rasterio.open(out) as cog:
         np.testing.assert_array_equal(cog.read(), pixels)

@@ -72,3 +72,11 @@ def test_dates_without_a_day_are_survived():
     assert prior.mean.isfinite().all()
     assert (prior.scale > 0).all()
     assert (prior.days == 0).all()
+
+
+def test_haze_that_lies_on_some_pixels_of_every_date_is_left_out():
+    z, truth = ground(0.5, noise=0.1)
+    rng = np.random.default_rng(1)
+    hazy = z + 3 * torch.from_numpy(rng.random((8, 1, 32, 32)) < 0.15)
+    straight = (hazy[3] + hazy[4]) / 2
+    assert (filled(hazy) - truth).abs().mean() < 0.8 * (straight - truth).abs().mean()

@@ -87,6 +87,11 @@ class Aligned:
         size = (header.height, header.width) == (self.grid.height, self.grid.width)
         return self._shift == (0, 0) and size
 
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """The scenes that are read."""
+        return (self.scene,)
+
     def read(self, box: Box) -> Pair:
         """Read ``box``, which lies inside the grid.
 

@@ -21,6 +21,12 @@ _PREFIX = "1220"
 _OWN = "geot2t:checksum"
 _FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 _SUFFIXES = ("", "_quality", "_error")
+_BESIDE = {
+    "type": "application/xml",
+    "title": "What GDAL reads with the raster of that name",
+    "roles": ["metadata"],
+}
+"""The asset of a file ``.aux.xml``, which an item is not told of when it is built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ def with_checksums(
     described = whole.setdefault("assets", {})
     for key, final in assets.items():
         fields = {"href": f"./{final.name}", **file_fields(parts[final])}
-        described.setdefault(key, {}).update(fields)
+        described.setdefault(key, dict(_BESIDE)).update(fields)
     extensions = whole.setdefault("stac_extensions", [])
     if _FILE_EXTENSION not in extensions:
         extensions.append(_FILE_EXTENSION)

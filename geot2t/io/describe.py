@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,20 @@ from geot2t.io.header import Header
 from geot2t.io.observed import Scene
 from geot2t.io.place import Grid
 from geot2t.io.stack import Location, open_stack
+from geot2t.stac import Item
 
 _SIDE = 1024
 """About the side, in pixels, of the boxes in which gaps are counted."""
 
 
 def describe(
-    location: Location,
+    location: Location | Item,
     *,
     cloud_mask: Location | None = None,
     clouds: str = "auto",
     vrt: bool = False,
+    bands: Sequence[str] = (),
+    trust_items: bool = False,
 ) -> dict[str, Any]:
     """Say what is known of a raster, and how much of it was not observed.
 
@@ -32,7 +35,7 @@ def describe(
 
     Parameters
     ----------
-    location, cloud_mask, clouds, vrt
+    location, cloud_mask, clouds, vrt, bands, trust_items
         As for `open_stack`.
 
     Returns
@@ -40,7 +43,8 @@ def describe(
     dict
         Plain values for JSON: ``path``, ``height``, ``width``, ``dtype``, ``crs``,
         ``transform``, ``pixel_metres``, ``block``, ``date``, ``date_from``, ``bands`` (each
-        with ``name``, ``wavelength_um``, ``nodata``, ``scale``, ``offset``), ``scale_from``,
+        with ``name``, ``wavelength_um``, ``nodata``, ``scale``, ``offset`` and, of a STAC item,
+        ``file``), ``scale_from``,
         ``validity`` (where it is said what was observed), ``gap`` (shares of all pixels:
         ``total``, ``cloud``, ``empty``) and ``notes``. What is not known is None.
 
@@ -49,7 +53,14 @@ def describe(
     RasterReadError, InputError
         As `open_stack`.
     """
-    with open_stack(location, cloud_mask=cloud_mask, clouds=clouds, vrt=vrt) as stack:
+    with open_stack(
+        location,
+        cloud_mask=cloud_mask,
+        clouds=clouds,
+        vrt=vrt,
+        bands=bands,
+        trust_items=trust_items,
+    ) as stack:
         header, scene = stack.header, stack.scene
         return {
             "path": str(location),
@@ -80,6 +91,7 @@ def _bands(header: Header) -> list[dict[str, Any]]:
             "nodata": _json_number(header.nodata[i]),
             "scale": float(header.scale[i]),
             "offset": float(header.offset[i]),
+            **({} if header.parts is None else {"file": str(header.parts.raster.parts[i].raster)}),
         }
         for i in range(len(header.data))
     ]

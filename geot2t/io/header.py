@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from geot2t.sensors import (
     sensor_of,
     wavelengths,
 )
+
+if TYPE_CHECKING:
+    from geot2t.io.composed import Parts
 
 # Those that name the acquisition come first; TIFFTAG_DATETIME is at times when a file was made.
 _DATE_TAGS = (
@@ -103,6 +106,9 @@ class Header:
 
     has_gcps: bool
     """Whether the file is placed by ground control points instead of a transform."""
+
+    parts: Parts | None = None
+    """The files that it lies in, if a STAC item describes it; ``location`` is then its name."""
 
     @property
     def extent(self) -> Box:
@@ -185,8 +191,6 @@ def read_header(location: str | Path, *, vrt: bool = False, when: date | None = 
             raise InputError(f"{location} has an alpha band only, no measurements")
         tags = _all_tags(ds)
         band_names = tuple((ds.descriptions[i - 1] or "").strip() for i in data)
-        gcps, gcp_crs = ds.gcps
-        has_gcps = ds.crs is None and bool(gcps and gcp_crs)
         header = Header(
             location=location,
             height=ds.height,
@@ -209,7 +213,7 @@ def read_header(location: str | Path, *, vrt: bool = False, when: date | None = 
             date=when,
             dated_by="--date" if when else None,
             block=ds.block_shapes[0],
-            has_gcps=has_gcps,
+            has_gcps=ds.crs is None and all(ds.gcps),
         )
     if when is None:
         found, by = find_date(tags, Path(str(location)).name)

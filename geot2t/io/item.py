@@ -1,7 +1,7 @@
 """The STAC Item that goes with the outputs of a scene: where, when, from what, and how.
 
-STAC 1.1.0 with the extensions processing, projection, raster, eo, classification and file. It
-validates without a network, as nothing in it is looked up.
+STAC 1.1.0 with the extensions processing, projection, classification and file, and raster and eo
+where there is something to say in their terms: naming them for nothing is invalid.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from geot2t.io.sink import PROVENANCE, Outputs
 from geot2t.io.stack import Stack
 
 _SCHEMAS = "https://stac-extensions.github.io/{}/schema.json"
-_EXTENSIONS = [
-    _SCHEMAS.format(name)
-    for name in (
-        "processing/v1.2.0",
-        "projection/v2.0.0",
-        "raster/v2.0.0",
-        "eo/v2.0.0",
-        "classification/v2.0.0",
-        "file/v2.1.0",
-    )
-]
+_EXTENSIONS = {
+    "processing": "processing/v1.2.0",
+    "proj": "projection/v2.0.0",
+    "raster": "raster/v2.0.0",
+    "eo": "eo/v2.0.0",
+    "classification": "classification/v2.0.0",
+    "file": "file/v2.1.0",
+}
+"""By the prefix of their fields."""
+
+_TIFF = "image/tiff"
 _GEOTIFF = "image/tiff; application=geotiff"
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _ROLES = {
@@ -84,6 +84,7 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
         processed=said["started"],
         version=said["version"],
         sources=(path for files in stack.files for path in files),
+        items=stack.items,
         wavelengths=wavelengths,
         cog=outputs.cog,
         properties=more,
@@ -98,6 +99,7 @@ def build_item(
     processed: str,
     version: str,
     sources: Iterable[Path] = (),
+    items: Iterable[str] = (),
     wavelengths: Sequence[float] | NDArray[np.floating[Any]] = (),
     cog: bool = False,
     properties: Mapping[str, Any] | None = None,
@@ -121,6 +123,8 @@ def build_item(
         Of geot2t.
     sources : iterable of Path
         Files that were read; links ``derived_from`` with their checksums.
+    items : iterable of str
+        Addresses of the STAC items that were read; links ``derived_from`` too.
     wavelengths : sequence of float
         Centre of each band in micrometres, NaN where unknown.
     cog : bool
@@ -133,13 +137,14 @@ def build_item(
     dict
         With null as ``geometry`` and no ``bbox`` where the scene has no place on Earth.
     """
-    kind = _COG if cog else _GEOTIFF
+    placed = meta.transform is not None or bool(meta.gcps) or "RPC" in meta.tags
+    kind = _COG if cog else _GEOTIFF if placed else _TIFF
     folder = rasters["filled"].parent
     geometry = footprint(meta)
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": list(_EXTENSIONS),
+        "stac_extensions": [],
         "id": rasters["filled"].stem,
         "geometry": geometry,
         "properties": {
@@ -150,7 +155,13 @@ def build_item(
             **_projection(meta),
             **(properties or {}),
         },
-        "links": [_link(path, folder) for path in dict.fromkeys(sources)],
+        "links": [
+            *(_link(path, folder) for path in dict.fromkeys(sources)),
+            *(
+                {"rel": "derived_from", "href": href, "type": "application/geo+json"}
+                for href in dict.fromkeys(items)
+            ),
+        ],
         "assets": {
             key: {
                 "href": f"./{path.name}",
@@ -164,7 +175,21 @@ def build_item(
     }
     if geometry is not None:
         item["bbox"] = _bbox(geometry)
+    used = _prefixes(item)
+    item["stac_extensions"] = [
+        _SCHEMAS.format(name)
+        for prefix, name in _EXTENSIONS.items()
+        if prefix in used or prefix == "file"  # sizes and checksums are added when it is written
+    ]
     return item
+
+
+def _prefixes(value: Any) -> set[str]:
+    """What stands before the colon of the keys in ``value``."""
+    if isinstance(value, Mapping):
+        own = {str(key).split(":")[0] for key in value if ":" in str(key)}
+        return own.union(*map(_prefixes, value.values()))
+    return set().union(*map(_prefixes, value)) if isinstance(value, list) else set()
 
 
 def _time(when: date | None, processed: str) -> dict[str, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geot2t.clouds import EMPTY, HIDDEN, decode, dilate
+from geot2t.clouds import EMPTY, HIDDEN, Legend, decode, dilate
 from geot2t.errors import InputError
 from geot2t.grid import Box
 from geot2t.io import names
@@ -50,18 +50,23 @@ class Quality:
 
     Parameters
     ----------
-    kind : str
+    kind : str or Legend
         As `geot2t.clouds.decode` takes it.
-    path : Path
+    path : Path or str
         The quality raster; it may be on another grid of the same place.
     scene : Header
         The scene that it speaks of.
-    must_touch : bool
-        Refuse a raster that does not overlap the scene.
+    band : int
+        Number of the band to look at, from 1.
+
+    Raises
+    ------
+    InputError
+        If it does not overlap the scene.
     """
 
-    def __init__(self, kind: str, path: Path, scene: Header) -> None:
-        self.kind, self.path = kind, path
+    def __init__(self, kind: str | Legend, path: Path | str, scene: Header, band: int = 1) -> None:
+        self.kind, self.path, self._band = kind, path, band
         with open_raster(path) as ds:
             grid = Grid(ds.height, ds.width, ds.crs, ds.transform)
         self.raster = Raster(path)
@@ -70,7 +75,7 @@ class Quality:
             raise InputError(
                 f"{path} does not cover {scene.location}: it is {grid}, the scene {Grid.of(scene)}"
             )
-        metres = SOFT_EDGE_METRES.get(kind, 0.0)
+        metres = SOFT_EDGE_METRES.get(str(kind), 0.0)
         # Without a CRS the pixel is taken for the 10 m that such rasters were made at.
         self._radius = metres / (scene.pixel_metres or 10.0)
         self._extent = scene.extent
@@ -78,7 +83,7 @@ class Quality:
     @property
     def name(self) -> str:
         """What a user is told, as ``SCL scene_SCL.tif``."""
-        return f"{self.kind} {self.path.name}"
+        return f"{self.kind} {Path(str(self.raster)).name}"
 
     def read(self, box: Box) -> tuple[Bool, Bool]:
         """Where the ground is hidden and where there is no data, each ``(y, x)``.
@@ -87,7 +92,7 @@ class Quality:
         around the box. Beyond the quality raster nothing is known to be hidden.
         """
         wide = box.grown(int(self._radius), self._extent)
-        values = self.nearest.read(self.raster, 1, wide)
+        values = self.nearest.read(self.raster, self._band, wide)
         codes = np.zeros((wide.height, wide.width), "uint8")
         if values is not None:
             pixels, inside = values
@@ -110,7 +115,7 @@ class Scene:
 
     def __init__(self, header: Header, quality: list[Quality], *, vrt: bool = False) -> None:
         self.header, self.quality = header, quality
-        self.raster = Raster(header.location, vrt=vrt)
+        self.raster = header.parts.raster if header.parts else Raster(header.location, vrt=vrt)
         self.detector: Detector | None = None
         """Set by `geot2t.io.detect.add_detector`."""
 
@@ -125,8 +130,12 @@ class Scene:
     @property
     def files(self) -> tuple[Path, ...]:
         """The local files that are read."""
-        own = () if isinstance(self.header.location, str) else (self.header.location,)
-        return (*own, *(q.path for q in self.quality))
+        header = self.header
+        if header.parts is not None:
+            own = header.parts.files
+        else:
+            own = () if isinstance(header.location, str) else (header.location,)
+        return (*own, *(q.path for q in self.quality if isinstance(q.path, Path)))
 
     def read(self, box: Box) -> SceneBlock:
         """Read ``box``, which must lie inside the raster."""
@@ -184,6 +193,10 @@ def _own_validity(header: Header) -> list[str]:
 def quality_of(header: Header, cloud_mask: Path | None, *, sidecars: bool) -> list[Quality]:
     """The quality rasters of a scene: the user's, and those beside it if ``sidecars``."""
     found = [] if cloud_mask is None else [Quality("mask", cloud_mask, header)]
-    if sidecars and not isinstance(header.location, str):
+    if not sidecars:
+        return found
+    if header.parts is not None:
+        return found + [Quality(kind, where, header) for kind, where in header.parts.quality]
+    if not isinstance(header.location, str):
         found += [Quality(kind, path, header) for kind, path in names.sidecars(header.location)]
     return found

@@ -168,7 +168,7 @@ def _default_predictor(options: dict[str, str], dtype: np.dtype[Any], bits: int 
         options.setdefault("PREDICTOR", "2")
 
 
-def space_needed(meta: RasterMeta, scene: Path, *, error: bool, driver: str) -> int:
+def space_needed(meta: RasterMeta, scene: Path | None, *, error: bool, driver: str) -> int:
     """About how many bytes the outputs of ``scene`` will take while they are written.
 
     An estimate: what deflate makes of the pixels is not known before. A scene stored without
@@ -176,7 +176,7 @@ def space_needed(meta: RasterMeta, scene: Path, *, error: bool, driver: str) -> 
     """
     pixels = meta.height * meta.width
     plain = pixels * len(meta.bands) * meta.dtype.itemsize
-    stored = scene.stat().st_size if scene.exists() else plain
+    stored = scene.stat().st_size if scene is not None and scene.exists() else plain
     filled = plain if meta.lossy else min(plain, stored * 3 // 2)
     share = filled / max(plain, 1)
     total = filled + share * pixels * 0.2  # two bands of bytes, mostly the same

@@ -104,6 +104,22 @@ def overlap(source: Grid, target: Grid) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
+def degrees(grid: Grid) -> tuple[float, float, float, float] | None:
+    """West, south, east, north of a raster in degrees; None where it has no place on Earth.
+
+    West exceeds east across the antimeridian.
+    """
+    if grid.crs is None:
+        return None
+    try:
+        with gdal("reprojection"):
+            found = transform_bounds(grid.crs, "EPSG:4326", *_bounds(grid), densify_pts=21)
+    except OSError:
+        return None
+    west, south, east, north = found
+    return (west, south, east, north) if all(map(math.isfinite, found)) else None
+
+
 def _bounds(grid: Grid) -> tuple[float, float, float, float]:
     x, y = _apply(grid.transform, *_corners(grid))
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())

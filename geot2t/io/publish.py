@@ -1,8 +1,7 @@
 """Files that appear whole or not at all.
 
 Outputs are written under temporary names in the directory where they belong, and renamed
-when every one of them is complete and on the disk. A lock beside them keeps a second run
-away; the kernel drops it when its owner dies, so nobody has to judge whether it is stale.
+when every one of them is complete and on the disk. A lock beside them keeps a second run away.
 """
 
 from __future__ import annotations
@@ -10,20 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from geot2t.errors import InputError, OutputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from geot2t.io.lock import hold
 
 _SIDECARS = (".aux.xml", ".msk", ".ovr")
 _MARGIN = 2**20
@@ -165,50 +159,23 @@ def locked(paths: OutputPaths) -> Iterator[None]:
 
     Raises
     ------
+    BusyError
+        If another run holds the lock.
     OutputError
-        If another run holds the lock, or no file can be made in the directory.
+        If no file can be made in the directory.
     """
     path = paths.filled
     name = path.with_name(f".{path.name}.lock")
-    with _os_errors(path):
-        handle, exclusive = _take(name)
-    if handle is None:
-        owner = ""
-        with suppress(OSError):
-            owner = name.read_text().strip()
-        raise OutputError(f"{path} is being written by another run ({owner or 'unknown'})")
-    try:
-        _remove_parts(paths, "" if exclusive else str(os.getpid()))
-        yield
-    finally:
-        _remove_parts(paths, str(os.getpid()))
-        name.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _take(name: Path) -> tuple[int | None, bool]:
-    """An open lock file, or None if another process has it; and whether locking works here.
-
-    Some cluster file systems have no locks, and Windows has others. Temporary names hold the
-    process number, so two runs then cost time but mix nothing up.
-    """
-    exclusive = fcntl is not None
-    while True:
-        handle = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
+    # Temporary names hold the process number: where there are no locks, two runs cost time but
+    # mix nothing up.
+    with ExitStack() as held:
+        with _os_errors(path):
+            exclusive = held.enter_context(hold(name, path))
         try:
-            if exclusive:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return None, True
-        except OSError:
-            exclusive = False
-        if name.exists() and os.path.samestat(os.fstat(handle), name.stat()):
-            break
-        os.close(handle)  # its last owner removed it between our open and our lock
-    os.ftruncate(handle, 0)
-    os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    return handle, exclusive
+            _remove_parts(paths, "" if exclusive else str(os.getpid()))
+            yield
+        finally:
+            _remove_parts(paths, str(os.getpid()))
 
 
 def _remove_parts(paths: OutputPaths, owner: str) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
@@ -88,6 +89,8 @@ def gdal(location: str | Path) -> Iterator[None]:
     if is_url(location):
         env["CPL_VSIL_CURL_ALLOWED_FILENAME"] = _vsi(str(location))
         env["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
+        env["GDAL_HTTP_MAX_RETRY"] = "3"  # servers that are busy say so, and mean: in a second
+        env["GDAL_HTTP_RETRY_DELAY"] = "1"
     try:
         with rasterio.Env(**env):
             yield
@@ -148,7 +151,8 @@ def open_raster(location: str | Path, *, vrt: bool = False) -> Iterator[Any]:
 def _open(location: str | Path, *, vrt: bool) -> Any:
     where: str | Path = location
     if is_url(location):
-        driver = "JP2OpenJPEG" if str(location).lower().endswith(".jp2") else "GTiff"
+        name = urlsplit(str(location)).path.lower()  # a signature may follow
+        driver = "JP2OpenJPEG" if name.endswith(".jp2") else "GTiff"
     else:
         path = Path(location)
         driver = _driver(path, vrt=vrt)

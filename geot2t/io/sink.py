@@ -290,6 +290,7 @@ def open_outputs(
     creation_options: Mapping[str, str] | None = None,
     error: bool = True,
     inputs: Iterable[Path] = (),
+    meta: RasterMeta | None = None,
 ) -> Iterator[Outputs]:
     """Open the outputs of a scene for writing, block by block.
 
@@ -313,6 +314,8 @@ def open_outputs(
         Whether to write an error raster.
     inputs : iterable of Path
         The other files that are read, which no output may replace.
+    meta : RasterMeta, optional
+        Metadata of the scene, if it is not one raster; ``scene`` is then not opened.
 
     Raises
     ------
@@ -324,11 +327,12 @@ def open_outputs(
     """
     scene = Path(scene)
     paths = output_paths(Path(out) if out is not None else default_output(scene), error=error)
-    meta = _open_scene(scene)
+    stored = scene if meta is None else None
+    meta = meta or _open_scene(scene)
     driver = driver or ("COG" if meta.cog else "GTiff")
     options = check_options(driver, creation_options)
     check_targets(paths, (scene, *inputs), overwrite=overwrite)
-    check_space(paths.filled.parent, space_needed(meta, scene, error=error, driver=driver))
+    check_space(paths.filled.parent, space_needed(meta, stored, error=error, driver=driver))
     with terminated_as_exception(), locked(paths):
         with refusing(options):
             outputs = Outputs(meta, paths, driver, options, overwrite=overwrite)

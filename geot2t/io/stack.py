@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +21,20 @@ from geot2t.errors import InputError
 from geot2t.fill import Block
 from geot2t.grid import Box
 from geot2t.io.aligned import Aligned, align, bands_like
+from geot2t.io.assets import read_item, scene_metadata
 from geot2t.io.detect import add_detector
 from geot2t.io.encode import file_units
 from geot2t.io.header import Header, read_header
-from geot2t.io.names import scenes_among, scenes_in
+from geot2t.io.inputs import Given, Location, read_series, scene_of
+from geot2t.io.metadata import RasterMeta
+from geot2t.io.mosaic import mosaicked
 from geot2t.io.observed import Scene, SceneBlock, quality_of
-from geot2t.io.safe import is_url
+from geot2t.io.publish import default_output
+from geot2t.stac import Item
+
+__all__ = ["Location", "Stack", "open_stack"]
 
 _EPOCH = date(1970, 1, 1)
-
-Location = str | Path
 
 
 class Stack:
@@ -71,12 +76,37 @@ class Stack:
         self.names = self.header.names
         self.wavelengths = self.header.wavelengths
         self.scale, self.offset = self.header.scale, self.header.offset
-        self.validity = tuple(d.scene.validity for d in self._dates)
+        self.validity = tuple(
+            tuple(dict.fromkeys(v for s in d.scenes for v in s.validity)) for d in self._dates
+        )
 
     @property
     def files(self) -> tuple[tuple[Path, ...], ...]:
         """For each date the local files it is read from: the raster, then its quality rasters."""
-        return tuple(d.scene.files for d in self._dates)
+        return tuple(
+            tuple(dict.fromkeys(f for s in d.scenes for f in s.files)) for d in self._dates
+        )
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Addresses of the STAC items that dates were read from, where they say one."""
+        parts = (s.header.parts for d in self._dates for s in d.scenes)
+        return tuple(p.item.href for p in parts if p is not None and p.item.href)
+
+    @property
+    def metadata(self) -> RasterMeta | None:
+        """Metadata of the scene for its outputs, if it is not one local file; else None."""
+        return None if isinstance(self.header.location, Path) else scene_metadata(self.header)
+
+    @property
+    def default_output(self) -> Path:
+        """``SCENE_filled.tif`` beside the scene or its item, or here if that is at an address."""
+        if self.header.parts is not None:
+            return default_output(self.header.parts.item.beside)
+        where = self.header.location
+        if isinstance(where, str):
+            where = Path(Path(urlsplit(where).path).name)
+        return default_output(where)
 
     @property
     def scene(self) -> Scene:
@@ -105,16 +135,16 @@ class Stack:
         dates are resampled onto it. What lies outside the scene, or outside a date, is not
         valid. A pixel gets the same value in whichever box it is read.
         """
-        found = [self._one(i, box) for i in range(len(self._dates))]
-        return Block(
-            np.stack([p for p, _ in found]), np.stack([v for _, v in found]), self.days, box
-        )
+        dates = range(len(self._dates))
+        pixels, valid = zip(*(self.read_date(i, box) for i in dates), strict=True)
+        return Block(np.stack(pixels), np.stack(valid), self.days, box)
 
     def read_target(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Pixels ``(band, y, x)`` and validity ``(y, x)`` of the scene alone, as in `read`."""
-        return self._one(self.target, box)
+        """Pixels ``(band, y, x)`` and validity ``(y, x)`` of the scene, as in `read`."""
+        return self.read_date(self.target, box)
 
-    def _one(self, index: int, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def read_date(self, index: int, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Pixels ``(band, y, x)`` and validity ``(y, x)`` of one date, as in `read`."""
         pixels = np.zeros((len(self.names), box.height, box.width), "float32")
         valid = np.zeros((box.height, box.width), bool)
         inside = box.intersection(self.extent)
@@ -150,10 +180,16 @@ class Stack:
             )
         return Stack(self._dates, target, self.notes)
 
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Dates that `retarget` takes."""
+        return tuple(i for i, aligned in enumerate(self._dates) if aligned.identical)
+
     def close(self) -> None:
         """Close the files that this thread has open."""
         for aligned in self._dates:
-            aligned.scene.close()
+            for scene in aligned.scenes:
+                scene.close()
 
     def __enter__(self) -> Self:
         return self
@@ -168,24 +204,30 @@ class Stack:
 
 
 def open_stack(
-    scene: Location,
-    series: Location | Iterable[Location] = (),
+    scene: Location | Item,
+    series: Given | Iterable[Given] = (),
     *,
     cloud_mask: Location | None = None,
     clouds: str = "auto",
     date: date | None = None,  # the option is called --date
     need_dates: bool = True,
     vrt: bool = False,
+    bands: Sequence[str] = (),
+    trust_items: bool = False,
+    for_all: bool = False,
 ) -> Stack:
     """Open a scene and its other dates on the scene's own grid.
 
     Parameters
     ----------
-    scene : Path or str
-        GeoTIFF or JPEG 2000 to be filled; its grid is never resampled.
+    scene : Path, str or Item
+        GeoTIFF or JPEG 2000 to be filled, or the STAC Item of one; its grid is never resampled.
+        Of an ItemCollection, the item of ``date``.
     series : Path or str, or several
-        Other dates: directories, files or patterns such as ``dir/*.tif``. The scene itself
-        may be among them.
+        Other dates: directories, files or patterns such as ``dir/*.tif``, STAC Items and
+        ItemCollections (JSON files, addresses of such, pystac objects), or a `Search`. The
+        scene itself may be among them. Items of one pass are one date; where several show a
+        pixel, the first that saw it counts.
     cloud_mask : Path or str, optional
         Raster that is not zero where the scene did not observe the ground.
     clouds : str
@@ -198,6 +240,14 @@ def open_stack(
         in the order of their names.
     vrt : bool
         Accept VRT files, which can show any other file that the user can read.
+    bands : sequence of str
+        Bands of a scene that an item describes: names, common names or names of assets. By
+        default all that show the ground in reflected light. The others follow the scene.
+    trust_items : bool
+        Open whatever files and addresses items lead to. By default an item in a file leads to
+        files beside it only, and one at an address to addresses.
+    for_all : bool
+        Whether the cloud mask holds for every date, not for the scene alone.
 
     Raises
     ------
@@ -207,23 +257,28 @@ def open_stack(
         If the series does not go with the scene: elsewhere on Earth, another number of bands,
         no date, no file at all.
     """
-    scene = scene if is_url(scene) else Path(scene)
     notes: list[str] = []
-    target = read_header(scene, vrt=vrt, when=date)
-    others = [read_header(p, vrt=vrt) for p in _expand(series, scene)]
+    own = scene_of(scene, date, trusted=trust_items, notes=notes)
+    if isinstance(own, Item):
+        target = read_item(own, wanted=bands, when=date)
+    elif bands:
+        raise InputError(f"bands are chosen of STAC items, and {own} is a raster")
+    else:
+        target = read_header(own, vrt=vrt, when=date)
+    others = read_series(series, own, target, vrt=vrt, trusted=trust_items, notes=notes)
     _check_dates([target, *others], need_dates=need_dates and bool(others))
     others = _without_doubles(target, others, notes)
     for header in others:
         bands_like(target, header)  # refuses what cannot be matched before anything is read
     headers = _with_common_scale([target, *others], notes)
+    target = headers[0]
     headers.sort(key=lambda h: (h.date is None, h.date or _EPOCH, str(h.location)))
-    target = next(h for h in headers if h.location == scene)
 
-    mask_path = None if cloud_mask is None else Path(cloud_mask)
+    given = None if cloud_mask is None else Path(cloud_mask)
     scenes = [
         Scene(
             h,
-            quality_of(h, mask_path if h is target else None, sidecars=clouds != "none"),
+            quality_of(h, given if h is target or for_all else None, sidecars=clouds != "none"),
             vrt=vrt,
         )
         for h in headers
@@ -231,53 +286,10 @@ def open_stack(
     add_detector(scenes, clouds, notes)
     if target.crs is None:
         placed = "placed by ground control points" if target.has_gcps else "without CRS"
-        notes.append(f"{scene} is {placed}: it is filled on its pixel grid")
+        notes.append(f"{target.location} is {placed}: it is filled on its pixel grid")
     aligned = [align(s, target, notes) for s in scenes]
-    kept = _clearest(aligned, target, notes)
+    kept = _clearest(mosaicked(aligned, target), target, notes)
     return Stack(kept, next(i for i, a in enumerate(kept) if a.scene.header is target), notes)
-
-
-def _expand(series: Location | Iterable[Location], scene: Location) -> list[Location]:
-    """Files that a user's paths and patterns stand for, without the scene and doubles."""
-    items = [series] if isinstance(series, str | Path) else list(series)
-    found: dict[str, Location] = {}
-    for item in items:
-        for path in _expand_one(item, Path(scene).name):
-            key = str(path) if is_url(path) else str(Path(path).resolve())
-            if not _same_file(path, scene):
-                found.setdefault(key, path)
-    return list(found.values())
-
-
-def _expand_one(item: Location, like: str) -> list[Location]:
-    if is_url(item):
-        return [item]
-    path = Path(item)
-    if path.is_dir():
-        files = scenes_in(path, like)
-        if not files:
-            raise InputError(f"there is no scene (.tif, .jp2) in {path}")
-        return [*files]
-    if path.exists() or not any(c in str(path) for c in "*?["):
-        return [path]
-    anchor = Path(path.anchor or ".")
-    matches = sorted(anchor.glob(str(path.relative_to(path.anchor))))
-    folders: dict[Path, list[str]] = {}
-    for match in matches:
-        folders.setdefault(match.parent, []).append(match.name)
-    files = [d / n for d, found in folders.items() for n in scenes_among(found, like)]
-    if not files:
-        raise InputError(f"no scene matches {path}")
-    return [*files]
-
-
-def _same_file(a: Location, b: Location) -> bool:
-    if is_url(a) or is_url(b):
-        return a == b
-    try:
-        return Path(a).samefile(b)
-    except OSError:
-        return False
 
 
 def _check_dates(headers: list[Header], *, need_dates: bool) -> None:
@@ -298,8 +310,9 @@ def _check_dates(headers: list[Header], *, need_dates: bool) -> None:
 
 def _without_doubles(target: Header, others: list[Header], notes: list[str]) -> list[Header]:
     """Drop files of the scene's own day: what they could add is the scene again."""
-    kept = [h for h in others if h.date is None or h.date != target.date]
-    dropped = [str(h.location) for h in others if h not in kept]
+    same = [h.date is not None and h.date == target.date for h in others]
+    kept = [h for h, doubled in zip(others, same, strict=True) if not doubled]
+    dropped = [str(h.location) for h, doubled in zip(others, same, strict=True) if doubled]
     if dropped:
         notes.append(f"left out, of the same day as the scene: {', '.join(dropped)}")
     return kept

@@ -14,12 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
 from geot2t.errors import InputError
 from geot2t.prior.joint import every, joint_regression
 from geot2t.prior.pyramid import CELL, distance_error, enlarge, pool, pull_push
+from geot2t.prior.space import krige
 from geot2t.prior.temporal import interpolate_date
 
 LOCAL = 4
@@ -45,6 +47,12 @@ STRANGE = 4.0
 
 ALONE = 2000.0
 """Observed pixels at which local regressions have half a say against the joint one."""
+
+FAR = 64
+"""Pixels from the nearest observed one up to which a gap is kriged."""
+
+MEAN_OF_SPREAD = 0.8
+"""Mean absolute error over standard error, if errors are normal."""
 
 HONEST = 1.0
 """Errors in gaps over errors where regressions were learnt; from the training series."""
@@ -377,13 +385,6 @@ def _without_regression(
     z: Tensor, seen: Tensor, own: Tensor, own_seen: Tensor, apart: Tensor, target: int
 ) -> tuple[Tensor, Tensor]:
     """Linear interpolation in time, else in space; and its expected error, ``(n, b, y, x)``."""
-    size = (own.shape[-2], own.shape[-1])
-    count = own_seen.sum((2, 3), keepdim=True)
-    around = enlarge(pull_push(pool(own * own_seen), pool(own_seen), HOLD), size)
-    drift = distance_error(pool(own * own_seen), pool(own_seen), HOLD)
-    fine = ((own - around).square() * own_seen).sum((2, 3), keepdim=True) / count.clamp(min=1)
-    scale = torch.where(count > 0, 0.8 * (enlarge(drift, size) + fine).sqrt(), 3.0)
-
     before, before_days = _nearest(z, seen, apart, target, apart <= 0)
     after, after_days = _nearest(z, seen, apart, target, apart > 0)
     has = torch.minimum(before_days, after_days).isfinite()
@@ -397,7 +398,31 @@ def _without_regression(
     change = change / both.sum((2, 3), keepdim=True).clamp(min=1)
     known_change = torch.where(change > 0, 0.7 * change, 1.0)
     error = torch.where(shared >= FEW, off / shared.clamp(min=1), known_change)
+    around, scale = _in_space(own, own_seen, ~has)
     return torch.where(has, between, around), torch.where(has, error, scale)
+
+
+def _in_space(own: Tensor, own_seen: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Estimate from the surroundings, and its expected error; best where ``wanted (n, 1, y, x)``.
+
+    Kriging near what was observed; far from it, and where nobody asked, a smooth surface.
+    """
+    size = (own.shape[-2], own.shape[-1])
+    count = own_seen.sum((2, 3), keepdim=True)
+    smooth = enlarge(pull_push(pool(own * own_seen), pool(own_seen), HOLD), size)
+    drift = distance_error(pool(own * own_seen), pool(own_seen), HOLD)
+    fine = ((own - smooth).square() * own_seen).sum((2, 3), keepdim=True) / count.clamp(min=1)
+    scale = torch.where(count > 0, MEAN_OF_SPREAD * (enlarge(drift, size) + fine).sqrt(), 3.0)
+    for i, (seen, gap) in enumerate(zip(own_seen[:, 0] > 0, wanted[:, 0], strict=True)):
+        near = (gap & ~seen).cpu().numpy()
+        near &= distance_transform_edt(~seen.cpu().numpy()) <= FAR
+        found = krige(own[i].cpu().numpy(), seen.cpu().numpy(), near) if near.any() else None
+        if found is not None:
+            at = torch.from_numpy(near).to(own.device)
+            mean, error = (torch.from_numpy(v).to(own) for v in found)
+            smooth[i][:, at] = mean
+            scale[i][:, at] = MEAN_OF_SPREAD * error
+    return smooth, scale
 
 
 def _nearest(

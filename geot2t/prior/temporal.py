@@ -2,11 +2,14 @@
 
 Several rules give the weights: interpolation between neighbours, kriging with noise under several
 covariances (Cressie 1993, "Statistics for Spatial Data", section 3.2, here in time), and kernels.
-Dates that contradict the others, mostly by haze that no mask marks, count less. Every date that
-was observed is predicted from the rest as the target is, and the rules are combined by how well
-they did there, held near what did well on other series.
+Dates that contradict the others, mostly by haze that no mask marks, count less. Levels and lines
+fitted to each pixel's own course do without what contradicts it there and then (Cleveland 1979,
+"Robust locally weighted regression and smoothing scatterplots", doi:10.2307/2286407). Every date
+that was observed is predicted from the rest as the target is, and all of these are combined by how
+well they did there, held near what did well on other series.
 
-Axes: t dates, b bands, p pixels (y x), s sampled pixels, u patterns of what a pixel shows, r rules.
+Axes: t dates, b bands, p pixels (y x), s sampled pixels, u patterns of what a pixel shows, r rules,
+m rules and fits.
 """
 
 from __future__ import annotations
@@ -46,8 +49,23 @@ RULES: tuple[tuple[str, float, float, float], ...] = (
 )
 """Kind, days, noise over the change between neighbouring dates, and weight of haze."""
 
-USUAL = (0.1, 0.2, 0.1, 0.1, 0.1, 0.3, 0.1)
-"""Shares of the rules where a series tells nothing."""
+FITS: tuple[tuple[bool, float], ...] = (
+    (True, 10.0),
+    (True, 20.0),
+    (True, 40.0),
+    (False, 5.0),
+    (False, 20.0),
+)
+"""Whether a line or a level is fitted, and days in which a date's weight falls to a third."""
+
+REWEIGHT = 2
+"""Times that a fit weighs the dates anew, by how far they are off."""
+
+STEADY = 0.05
+"""Spread of dates, in units of a fit's days, added so that few dates make no steep line."""
+
+USUAL = (0.06, 0.12, 0.06, 0.06, 0.06, 0.19, 0.06, 0.06, 0.12, 0.06, 0.03, 0.12)
+"""Shares of the rules and the fits where a series tells nothing."""
 
 HOLD = 10.0
 """Strength of those, over that of one predicted date; from the training series."""
@@ -99,9 +117,13 @@ def interpolate_date(
     bit = 2 ** torch.arange(t, device=z.device)
     codes, which = torch.unique((flat_seen * bit[:, None]).sum(0), return_inverse=True)
     patterns = ((codes[:, None] & bit) > 0).cpu().numpy()
-    rules = np.tensordot(shares, _weights(day, patterns, haze), 1)  # (u, t)
+    rules = np.tensordot(shares[: len(RULES)], _weights(day, patterns, haze), 1)  # (u, t)
     weights = torch.from_numpy(rules.astype("float32")).to(z.device)[which].T  # (t, p)
     mean = (weights.unsqueeze(1) * flat).sum(0)  # (b, p)
+    since = torch.from_numpy(day).to(flat)
+    for (line, reach), share in zip(FITS, shares[len(RULES) :].tolist(), strict=True):
+        if share > 0:
+            mean = mean + share * _fitted(flat, flat_seen, since, reach, line=line)
     off = (weights.abs().unsqueeze(1) * (flat - mean).abs() * flat_seen.unsqueeze(1)).sum(0)
     off = _smooth(off.unflatten(1, z.shape[-2:]))
     off = off / off.mean((1, 2), keepdim=True).clamp(min=1e-6)
@@ -166,6 +188,28 @@ def _inverse(covariance: Float, noise: Float, patterns: Bool) -> Float:
     return np.linalg.inv(matrix)
 
 
+def _fitted(z: Tensor, seen: Tensor, apart: Tensor, days: float, *, line: bool) -> Tensor:
+    """Level, or line in time, of each pixel's course, read at the target, ``(b, p)``."""
+    near = seen.to(z) * torch.exp(-apart.abs() / days)[:, None]  # (t, p)
+    trust = torch.ones_like(z)
+    x = (apart / days)[:, None, None]
+    level = along = torch.zeros_like(z[0])
+    for again in range(REWEIGHT, -1, -1):
+        weight = near.unsqueeze(1) * trust  # (t, b, p)
+        total = weight.sum(0).clamp(min=1e-9)
+        level = (weight * z).sum(0) / total
+        if line:
+            middle = (weight * x).sum(0) / total
+            spread = (weight * (x - middle).square()).sum(0) / total
+            along = (weight * (x - middle) * (z - level)).sum(0) / total / (spread + STEADY)
+            level = level - along * middle
+        if again:
+            off = (z - level - along * x).abs()
+            usual = off.transpose(0, 1)[:, seen].median().clamp(min=1e-6)
+            trust = 1 / (1 + (off / (2 * usual)).square())
+    return level
+
+
 def _haze(some: Float, seen: Bool, apart: Float) -> Float:
     """How much more each date contradicts the others than dates do, ``(t,)``, 0 for most.
 
@@ -186,11 +230,12 @@ def _haze(some: Float, seen: Bool, apart: Float) -> Float:
 
 
 def _combine(some: Float, seen: Bool, apart: Float, haze: Float) -> tuple[Float, Float] | None:
-    """Shares of the rules ``(r,)``, and the error of their combination by band, ``(b,)``."""
+    """Shares of the rules and fits ``(m,)``, and the error they make together, ``(b,)``."""
     before, after = (
         float(np.min(s * apart, initial=np.inf, where=s * apart >= 0)) for s in (-1, 1)
     )
-    gram, errors = np.zeros((len(RULES), len(RULES))), []
+    count = len(USUAL)
+    gram, errors = np.zeros((count, count)), []
     for i in range(len(apart)):
         since = apart - apart[i]
         near = (since > -ALIKE * before) & (since < ALIKE * after)
@@ -205,18 +250,22 @@ def _combine(some: Float, seen: Bool, apart: Float, haze: Float) -> tuple[Float,
             continue
         patterns, which = np.unique(seen[rest][:, good].T, axis=0, return_inverse=True)
         weights = _weights(since[rest], patterns, haze[rest])[:, which.ravel()]  # (r, s, t)
-        off = np.einsum("rst,tbs->rbs", weights, some[rest][..., good]) - some[i][:, good]
+        said = np.einsum("rst,tbs->rbs", weights, some[rest][..., good])
+        z, known = torch.from_numpy(some[rest][..., good]), torch.from_numpy(seen[rest][:, good])
+        day = torch.from_numpy(since[rest])
+        fits = [_fitted(z, known, day, days, line=line).numpy() for line, days in FITS]
+        off = np.concatenate([said, fits]) - some[i][:, good]  # (m, b, s)
         unit = np.abs(off[0]).mean() + 1e-3
         gram += np.einsum("rbs,qbs->rq", off, off) / (unit**2 * off[0].size)
         errors.append(off)
     if len(errors) < FEWEST:
         return None
     gram /= len(errors)
-    usual, hold = np.array(USUAL), HOLD / len(errors) * float(np.trace(gram)) / len(RULES)
+    usual, hold = np.array(USUAL), HOLD / len(errors) * float(np.trace(gram)) / count
     sure = 1e3 * np.sqrt(np.trace(gram) + 1)
-    root = np.linalg.cholesky(gram + 1e-9 * (np.trace(gram) + 1) * np.eye(len(RULES))).T
-    a = np.concatenate([root, np.sqrt(hold) * np.eye(len(RULES)), np.full((1, len(RULES)), sure)])
-    b = np.concatenate([np.zeros(len(RULES)), np.sqrt(hold) * usual, [sure]])
+    root = np.linalg.cholesky(gram + 1e-9 * (np.trace(gram) + 1) * np.eye(count)).T
+    a = np.concatenate([root, np.sqrt(hold) * np.eye(count), np.full((1, count), sure)])
+    b = np.concatenate([np.zeros(count), np.sqrt(hold) * usual, [sure]])
     shares = nnls(a, b)[0]
     shares = shares / shares.sum()
     error = np.mean([np.abs(np.tensordot(shares, off, 1)).mean(1) for off in errors], axis=0)

@@ -31,9 +31,10 @@ from geot2t.report.scores import (
     kinds_of,
     look,
     methods_of,
+    ranking,
     written,
 )
-from geot2t.report.verdict import case_count, verdict
+from geot2t.report.verdict import asides, case_count, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,8 @@ def render(
         script=Markup(script),  # noqa: S704  our own file
         series=_text(results.get("series")),
         verdict=verdict(results),
+        asides=asides(results),
+        notes=[str(note) for note in results.get("notes") or ()],
         facts=list(_facts(results)),
         summaries=[_summary(results, kind) for kind in kinds_of(results)],
         scores=SCORES,
@@ -157,8 +160,12 @@ def _text(value: Any) -> str:
         return "–"  # noqa: RUF001
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, list | tuple) and all(isinstance(v, str | int | float) for v in value):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_text, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
     return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
 
 
@@ -172,16 +179,17 @@ def _facts(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _summary(results: Mapping[str, Any], kind: str) -> Table:
-    """Methods in rows, scores in columns; columns in which nothing is known are left out."""
+    """Methods in rows, the best first; scores in columns, unless nothing is known of them."""
     summary = look(results, "summary", kind) or {}
-    methods = [m for m in methods_of(results) if m in summary]
+    ranked = ranking(results, kind)
+    methods = ranked + [m for m in methods_of(results) if m in summary and m not in ranked]
     columns: list[tuple[str, str]] = [("method", "")]
     rows = [[Cell(m, METHODS.get(m, ""), m, head=True)] for m in methods]
-    for title, meaning, cells in _columns(summary, methods, case_count(results, kind)):
+    count = case_count(results, kind)
+    for title, meaning, cells in _columns(summary, methods, count):
         columns.append((title, meaning))
         for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
-    count = case_count(results, kind)
     what = KINDS.get(kind)
     title = f"{kind}{f': {what}' if what else ''}, {count} {'case' if count == 1 else 'cases'}"
     return Table(title, columns, rows)
@@ -190,28 +198,34 @@ def _summary(results: Mapping[str, Any], kind: str) -> Table:
 def _columns(
     summary: Mapping[str, Any], methods: Sequence[str], count: int
 ) -> Iterator[tuple[str, str, list[Cell]]]:
-    for score in SCORES:
-        values = [found(summary, m, score.key, "mean") for m in methods]
-        if any(v is not None for v in values):
-            notes = [_note(look(summary, m, score.key), score, values, count) for m in methods]
-            yield score.title, score.meaning, _cells(values, score, notes)
-        if score.key == "mae":
-            medians = [found(summary, m, "mae", "median") for m in methods]
-            if any(v is not None for v in medians):
-                yield "median MAE", "Median over the cases.", _cells(medians, score)
+    """The error first, then how it compares, then all other scores."""
+    mae, *others = SCORES
+    yield from _column(summary, methods, mae, count)
+    if count > 1:
+        medians = [found(summary, m, "mae", "median") for m in methods]
+        if any(v is not None for v in medians):
+            yield "median", "Median of the MAE over the cases.", _cells(medians, mae)
     for other in ("linear", "prior"):
-        ratio = Score("", "", "low", 3, "")
-        values = [found(summary, m, f"to_{other}", "mean") for m in methods]
-        if any(v is not None for v in values):
-            notes = [_note(look(summary, m, f"to_{other}"), ratio, values, count) for m in methods]
-            meaning = f"Mean over the cases of the MAE divided by that of {METHODS[other]}."
-            yield f"MAE / {other}", meaning, _cells(values, ratio, notes)
+        meaning = f"Mean over the cases of the MAE divided by that of {other}."
+        ratio = Score(f"to_{other}", f"MAE / {other}", "low", 3, meaning)
+        yield from _column(summary, methods, ratio, count)
     wins = [found(summary, m, "wins") for m in methods]
     if any(v is not None for v in wins):
-        score = Score("", "", "high", 0, "")
-        if not all(v is None or v.is_integer() for v in wins):
-            score = Score("", "", "high", 0, "", percent=True)
-        yield "wins", "Cases in which the method has the least MAE.", _cells(wins, score)
+        meaning = "Share of the cases in which the method has the least MAE; ties are split."
+        score = Score("wins", "wins", "high", 0, meaning, percent=True)
+        yield score.title, meaning, _cells(wins, score)
+    for score in others:
+        yield from _column(summary, methods, score, count)
+
+
+def _column(
+    summary: Mapping[str, Any], methods: Sequence[str], score: Score, count: int
+) -> Iterator[tuple[str, str, list[Cell]]]:
+    """Means over the cases with their intervals; nothing where none is known."""
+    values = [found(summary, m, score.key, "mean") for m in methods]
+    if any(v is not None for v in values):
+        notes = [_note(look(summary, m, score.key), score, values, count) for m in methods]
+        yield score.title, score.meaning, _cells(values, score, notes)
 
 
 def _note(tree: Any, score: Score, values: Sequence[float | None], count: int) -> str:
@@ -256,7 +270,7 @@ def _cases(results: Mapping[str, Any]) -> Table:
     mae = Score("mae", "MAE", "low", None, "")
     columns = [("case", ""), ("kind", ""), ("date", ""), ("gap", "Share of the scene hidden.")]
     columns += [("cloud", "Where its shape is from."), ("pixels", "Hidden pixels that are scored.")]
-    columns += [(m, f"MAE of {METHODS.get(m, m)}.") for m in methods]
+    columns += [(m, f"MAE of {m}.") for m in methods]
     digits = decimals(found(c, "scores", m, "mae") for c in cases for m in methods)
     rows = []
     for case in cases:
@@ -294,8 +308,10 @@ def _view(picture: Picture, results: Mapping[str, Any]) -> dict[str, Any]:
         error = errors[method]
         known = "" if error is None else f" (MAE {written(error, digits)})"
         layers.append((f"{method}{known}", pixels))
-    ranked = [m for m, e in errors.items() if e is not None]
-    first = min(ranked, key=lambda m: errors[m] or 0.0, default=next(iter(picture.fills), None))
+    ranked = sorted((m for m, e in errors.items() if e is not None), key=lambda m: errors[m] or 0.0)
+    names = list(picture.fills)
+    first = next((m for m in ("geot2t", *ranked, *names) if m in names), None)
+    empty = bool((picture.scene == picture.scene[0, 0]).all())  # of a date that is hidden whole
     height, width, _ = picture.scene.shape
     return {
         "case": picture.case,
@@ -305,6 +321,6 @@ def _view(picture: Picture, results: Mapping[str, Any]) -> dict[str, Any]:
         "layers": [
             {"label": label, "src": data_uri(png(pixels), "image/png")} for label, pixels in layers
         ],
-        "left": 0,
-        "right": 1 if first is None else 2 + list(picture.fills).index(first),
+        "left": int(empty),
+        "right": 1 if first is None else 2 + names.index(first),
     }

@@ -41,18 +41,18 @@ SCORES = (
     Score("ergas", "ERGAS", "low", 2, "Error relative to each band's mean, all bands in one."),
     Score("ndvi", "NDVI", "low", 4, "Mean absolute error of the vegetation index."),
     Score("nbr", "NBR", "low", 4, "Mean absolute error of the burn ratio."),
-    Score("seam", "seam", None, 3, "How far the step across the edge of a gap is from the true."),
-    Score("texture", "texture", None, 3, "Detail of the fill next to that of the truth."),
+    Score("seam", "seam", None, 2, "Step across the edge of a gap over the true one; 1 is right."),
+    Score("texture", "texture", None, 2, "Detail over that of the truth; below 1 is too smooth."),
     Score(
         "coverage", "in interval", "nominal", 1,
         "Share of hidden values that the 90 % interval held; 90 % is right.", percent=True,
     ),
-    Score("width", "width", None, None, "Mean half-width of the 90 % interval."),
+    Score("width", "width", None, None, "Mean width of the 90 % interval."),
 )  # fmt: skip
 
 KINDS = {
     "cloud": "gaps in the shape of real clouds",
-    "missing date": "dates hidden whole",
+    "missing": "dates hidden whole",
     "consecutive": "several dates in a row hidden whole",
     "first": "the first date hidden whole",
     "last": "the last date hidden whole",
@@ -60,12 +60,19 @@ KINDS = {
 """What the kinds of cases are, in words."""
 
 METHODS = {
-    "linear": "linear interpolation",
-    "nearest": "the nearest date",
-    "median": "the median of the other dates",
-    "prior": "the prior (regression on the other dates)",
-    "network": "the network",
-    "geot2t": "geot2t (what its self-check chose)",
+    "geot2t": "what the self-check chose",
+    "network": "the T2T-GAN",
+    "prior": "regression on the other dates",
+    "linear": "interpolation in time",
+    "nearest": "nearest date",
+    "previous": "last date before",
+    "next": "next date after",
+    "median": "median of the other dates",
+    "least-cloudy": "least cloudy date",
+    "harmonic": "annual harmonics",
+    "whittaker": "Whittaker's smoother",
+    "fillnodata": "GDAL's fill, in space",
+    "biharmonic": "biharmonic fill, in space",
 }
 """Methods that are known by name, in words."""
 
@@ -95,9 +102,15 @@ def found(tree: Any, *keys: str) -> float | None:
 
 
 def decimals(values: Iterable[float | None]) -> int:
-    """Digits after the point that show three significant digits of the largest value."""
-    largest = max((abs(v) for v in values if v is not None), default=0)
-    return 0 if largest == 0 else min(max(2 - math.floor(math.log10(largest)), 0), 8)
+    """Digits after the point that show three significant digits of the largest value.
+
+    One more where the smallest would have fewer than three.
+    """
+    sizes = [abs(v) for v in values if v]
+    if not sizes:
+        return 0
+    wanted = [2 - math.floor(math.log10(size)) for size in (max(sizes), min(sizes))]
+    return min(max(min(wanted[0] + 1, wanted[1]), 0), 8)
 
 
 def written(value: float | None, digits: int, *, percent: bool = False) -> str:
@@ -106,6 +119,24 @@ def written(value: float | None, digits: int, *, percent: bool = False) -> str:
         return "–"  # noqa: RUF001
     text = f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%" if percent else f"{value:.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def bucket_label(bucket: Mapping[str, Any]) -> str:
+    """A bucket by its limits, of which the upper one belongs to it; open ones say so."""
+    limits = bucket.get("from"), bucket.get("to")
+    low, high = map(number, limits)
+    if low is None and high is None:
+        return " to ".join(str(v) for v in limits if v is not None) or "unknown"
+    ends = [None if v is None else _short(v) for v in (low, high)]
+    if ends[1] is None:
+        return f"> {ends[0]}"
+    if ends[0] is None:
+        return f"≤ {ends[1]}"
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"  # noqa: RUF001
+
+
+def _short(value: float) -> str:
+    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
 
 
 def interval(tree: Any) -> tuple[float, float] | None:
@@ -117,6 +148,15 @@ def interval(tree: Any) -> tuple[float, float] | None:
 def methods_of(results: Mapping[str, Any]) -> list[str]:
     """Names of the methods, in the order of the results."""
     return [str(name) for name in results.get("methods") or ()]
+
+
+def ranking(results: Mapping[str, Any], kind: str) -> list[str]:
+    """Methods with a known error, the least mean absolute error first."""
+    errors = {
+        method: found(results, "summary", kind, method, "mae", "mean")
+        for method in methods_of(results)
+    }
+    return sorted((m for m, e in errors.items() if e is not None), key=lambda m: errors[m] or 0.0)
 
 
 def kinds_of(results: Mapping[str, Any]) -> list[str]:

@@ -7,18 +7,20 @@ from typing import Any
 
 from geot2t.report.scores import (
     KINDS,
-    METHODS,
     decimals,
     found,
     interval,
     kinds_of,
     look,
-    methods_of,
+    ranking,
     written,
 )
 
 FEW = 5
 """Cases under which intervals from resampling them are too narrow to lean on."""
+
+NAMED = 3
+"""Methods that a sentence lists; more are counted."""
 
 
 def verdict(results: Mapping[str, Any]) -> str:
@@ -29,28 +31,24 @@ def verdict(results: Mapping[str, Any]) -> str:
     ratios to linear interpolation, else by those of their errors. Intervals that overlap, or
     that hold a ratio of 1, tell nothing apart.
     """
-    kinds = kinds_of(results)
-    for kind in kinds:
-        if ranked := ranking(results, kind):
-            break
-    else:
+    kinds = [kind for kind in kinds_of(results) if ranking(results, kind)]
+    if not kinds:
         return "No method has an error that could be measured, so there is nothing to compare."
+    kind, ranked = kinds[0], ranking(results, kinds[0])
     said = [_first(results, kind, ranked), *_against_linear(results, kind, ranked[0])]
     said += _against_others(results, kind, ranked)
     said += _chosen(results, kind, ranked)
-    said += _coverage(results, kind, ranked[0])
-    said += [_other(results, other) for other in kinds if other != kind and ranking(results, other)]
-    said.append("All this holds for this series and these gaps; elsewhere it may be otherwise.")
+    said += _coverage(results, kind, "geot2t" if "geot2t" in ranked else ranked[0])
     return " ".join(said)
 
 
-def ranking(results: Mapping[str, Any], kind: str) -> list[str]:
-    """Methods with a known error, the least mean absolute error first."""
-    errors = {
-        method: found(results, "summary", kind, method, "mae", "mean")
-        for method in methods_of(results)
-    }
-    return sorted((m for m, e in errors.items() if e is not None), key=lambda m: errors[m] or 0.0)
+def asides(results: Mapping[str, Any]) -> list[str]:
+    """One sentence for each further kind of case, and how far all this goes."""
+    kinds = [kind for kind in kinds_of(results) if ranking(results, kind)]
+    if not kinds:
+        return []
+    said = [_other(results, kind) for kind in kinds[1:]]
+    return [*said, "All this holds for this series and these gaps; elsewhere it may be otherwise."]
 
 
 def better(results: Mapping[str, Any], kind: str, one: str, other: str) -> bool:
@@ -74,11 +72,6 @@ def case_count(results: Mapping[str, Any], kind: str) -> int:
     return sum(case.get("kind") == kind for case in results.get("cases") or ())
 
 
-def words(method: str) -> str:
-    """A method in words."""
-    return METHODS.get(method, method)
-
-
 def _first(results: Mapping[str, Any], kind: str, ranked: Sequence[str]) -> str:
     mae = look(results, "summary", kind, ranked[0], "mae")
     mean, between = found(mae, "mean"), interval(mae)
@@ -92,8 +85,8 @@ def _first(results: Mapping[str, Any], kind: str, ranked: Sequence[str]) -> str:
     error = f"mean absolute error: {written(mean, digits)}{unit}{spread}"
     where = f"Over {cases} with {KINDS.get(kind, kind)},"
     if len(ranked) == 1:
-        return f"{where} {words(ranked[0])}, the only method that was measured, has the {error}."
-    return f"{where} {words(ranked[0])} has the least {error}."
+        return f"{where} {ranked[0]}, the only method that was measured, has the {error}."
+    return f"{where} {ranked[0]} has the least {error}."
 
 
 def _against_linear(results: Mapping[str, Any], kind: str, best: str) -> list[str]:
@@ -140,25 +133,32 @@ def _chosen(results: Mapping[str, Any], kind: str, ranked: Sequence[str]) -> lis
     return [f"What geot2t would write has a mean error {ratio} times that of the first."]
 
 
-def _coverage(results: Mapping[str, Any], kind: str, best: str) -> list[str]:
-    share = found(results, "summary", kind, best, "coverage", "mean")
+def _coverage(results: Mapping[str, Any], kind: str, method: str) -> list[str]:
+    share = found(results, "summary", kind, method, "coverage", "mean")
     if share is None:
         return []
-    return [f"Its 90 % intervals held {written(share, 1, percent=True)} of the hidden values."]
+    held = written(share, 1, percent=True)
+    return [f"The 90 % intervals of {method} held {held} of the hidden values."]
 
 
 def _other(results: Mapping[str, Any], kind: str) -> str:
-    ranked = ranking(results, kind)
-    count = case_count(results, kind)
+    ranked, count = ranking(results, kind), case_count(results, kind)
     start = f"With {KINDS.get(kind, kind)} ({count} {'case' if count == 1 else 'cases'})"
     if len(ranked) == 1:
-        return f"{start}, only {words(ranked[0])} was measured."
-    tied = [m for m in ranked[1:] if not better(results, kind, ranked[0], m)]
-    unsure = f", not told apart from {listed(tied)}" if tied else ", told apart from all others"
-    return f"{start}, {words(ranked[0])} errs least{unsure}."
+        return f"{start}, only {ranked[0]} was measured."
+    text = f"{start}, {ranked[0]} errs least"
+    if count > 1:
+        tied = [m for m in ranked[1:] if not better(results, kind, ranked[0], m)]
+        text += f", not told apart from {listed(tied)}" if tied else ", told apart from all others"
+    ratio = found(results, "summary", kind, "geot2t", "to_linear", "mean")
+    if ratio is None:
+        return f"{text}."
+    return f"{text}; geot2t makes {written(ratio, 2)} times the error of linear interpolation."
 
 
 def listed(methods: Sequence[str]) -> str:
-    """Methods by their short names, as a sentence lists them."""
+    """Methods by name, as a sentence lists them; how many they are where they are many."""
+    if len(methods) > NAMED:
+        return f"{len(methods)} of the others"
     *rest, last = methods
     return f"{', '.join(rest)} and {last}" if rest else last

@@ -18,8 +18,8 @@ from geot2t.baselines import METHODS
 from geot2t.errors import InputError
 from geot2t.fill import Estimates
 from geot2t.grid import Box
-from geot2t.jobs import check_windows
 from geot2t.methods import check_method
+from geot2t.request import check_windows
 from geot2t.stream import Rules
 from geot2t.xr.cube import Cube, Object, same_grid, understand
 from geot2t.xr.graph import build

@@ -206,7 +206,7 @@ def _copied(found: Mapping[Any, Any], reason: str) -> dict[Any, Any]:
     out = {}
     for key, task in found.items():
         if key not in names:
-            out[key] = task
+            out[key], out[_renamed(key, reason)] = task, key  # by another name, and kept once
         elif hasattr(task, "substitute"):
             out[names[key]] = task.substitute(names, key=names[key])
         else:

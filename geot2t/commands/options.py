@@ -1,0 +1,206 @@
+"""Options that several commands share, and how they are read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from geot2t.commands.console import LOUDNESS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+
+class _Location(click.Path):
+    """A path, or an address, which a Path would take the second slash from."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Leave what has a scheme as it was typed."""
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
+LOCATION = _Location(path_type=Path)
+
+
+def options(*several: Callable[[F], F]) -> Callable[[F], F]:
+    """Join options to one decorator, which lists them in this order in the help."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(several):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _set_loudness(ctx: click.Context, option: click.Parameter, count: int) -> None:
+    sign = -1 if option.name == "quiet" else 1
+    louder = ctx.meta[LOUDNESS] = ctx.meta.get(LOUDNESS, 0) + sign * count
+    level = max(logging.DEBUG, logging.WARNING - 10 * louder)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("geot2t").setLevel(level)
+    # GDAL's and Python's warnings speak to programmers; what matters is said by geot2t.
+    logging.getLogger().setLevel(max(level + 10, logging.DEBUG) if louder < 2 else level)
+    logging.captureWarnings(capture=True)
+
+
+log_options = options(
+    click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        expose_value=False,
+        callback=_set_loudness,
+        help="Say more on stderr; -vv for everything.",
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        count=True,
+        expose_value=False,
+        callback=_set_loudness,
+        help="No progress bar and no warnings.",
+    ),
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace the output of an earlier run."
+)
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="[auto|cpu|cuda|cuda:N]",
+    help="Where to compute.",
+)
+
+seed_option = click.option(
+    "--seed", default=0, metavar="N", show_default=True, help="Seed of what is random."
+)
+
+scene_options = options(
+    click.option(
+        "--clouds",
+        default="auto",
+        show_default=True,
+        metavar="[auto|qa|DETECTOR|none]",
+        help="Where clouds are known from: quality rasters beside the scene, else a detector; "
+        "quality rasters only; a detector by name; or neither.",
+    ),
+    click.option(
+        "--cloud-mask", type=PATH, help="Raster that is not zero where SCENE was not observed."
+    ),
+)
+
+
+model_options = options(
+    click.option(
+        "--model",
+        metavar="NAME|PATH",
+        help="Model to use: one that ships, or a .safetensors file. [default: the shipped one]",
+    ),
+    device_option,
+    click.option(
+        "--window",
+        type=click.IntRange(32),
+        metavar="PX",
+        default=256,
+        show_default=True,
+        help="Side of the model's window, in pixels.",
+    ),
+    click.option(
+        "--overlap",
+        type=click.IntRange(0),
+        metavar="PX",
+        default=64,
+        show_default=True,
+        help="Pixels that neighbouring windows share.",
+    ),
+    click.option(
+        "--batch",
+        type=click.IntRange(1),
+        metavar="N",
+        default=1,
+        show_default=True,
+        help="Windows computed at once. Above 1, the last bit of a prediction may change.",
+    ),
+    seed_option,
+)
+
+
+def _bounds(
+    _ctx: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        west, south, east, north = map(float, text.replace(",", " ").split())
+    except ValueError:
+        raise click.BadParameter("give west,south,east,north in degrees") from None
+    if not (-90 <= south <= north <= 90 and -180 <= west <= 180 and -180 <= east <= 180):
+        raise click.BadParameter("give west,south,east,north in degrees, south before north")
+    return west, south, east, north
+
+
+item_options = options(
+    click.option(
+        "--bands",
+        metavar="NAME,...",
+        default="",
+        help="Bands of a STAC Item, by name, common name or asset. [default: all that show the "
+        "ground, but thermal and panchromatic ones]",
+    ),
+    click.option(
+        "--trust-items",
+        is_flag=True,
+        help="Open whatever files and addresses STAC items lead to. An item in a file otherwise "
+        "leads only to files beside it.",
+    ),
+)
+
+search_options = options(
+    click.option(
+        "--stac",
+        metavar="URL",
+        help="STAC API to search for other dates; see --collections.",
+    ),
+    click.option(
+        "--collections",
+        metavar="NAME,...",
+        help="Collections to search, such as sentinel-2-l2a.",
+    ),
+    click.option(
+        "--bbox",
+        callback=_bounds,
+        metavar="W,S,E,N",
+        help="Where to search, in degrees. [default: where SCENE is]",
+    ),
+    click.option(
+        "--datetime",
+        metavar="FROM/TO",
+        help="When to search. [default: from 60 days before SCENE to 60 days after]",
+    ),
+)
+
+
+def key_values(
+    _ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]
+) -> dict[str, str]:
+    """Pairs that were given as ``NAME=VALUE``."""
+    found = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    if len(found) != len(pairs):
+        raise click.BadParameter("give each as NAME=VALUE, such as COMPRESS=ZSTD, and once")
+    return found
+
+
+def listed(*given: str | None) -> tuple[str, ...]:
+    """What was given one by one or separated by commas."""
+    return tuple(part.strip() for text in given for part in (text or "").split(",") if part.strip())
