@@ -21,11 +21,11 @@ from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import InputError
 from geot2t.generator import Evidence, Generator, GeneratorConfig
 from geot2t.io.publish import write_bytes
+from geot2t.learner import Learner, TrainConfig
 from geot2t.metrics import errors, texture
 from geot2t.model import pick_device
 from geot2t.prior import estimate_prior
 from geot2t.tiles import Sample, Windows, find_places
-from geot2t.train import Learner, TrainConfig
 
 Row = dict[str, Any]
 """What is known of one method: its ``name`` and ``title``; the row of its job that it should beat

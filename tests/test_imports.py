@@ -36,7 +36,7 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs"},
+    {"tiles", "resume", "learner", "train", "adapt", "request", "said", "xr", "jobs"},
     {"report", "about", "demo", "evaluation", "api", "batch"},
     {"commands"},
     {"cli"},
@@ -53,7 +53,7 @@ HOMES = {
     "pystac_client": {"stac"},
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
-        "resume", "train", "adapt",
+        "resume", "learner", "train", "adapt",
     },
     "torchvision": set(),
 }  # fmt: skip

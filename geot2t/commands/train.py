@@ -74,7 +74,7 @@ def train(
       geot2t train --tiles my_places/ -o plain.safetensors --arch vit
       geot2t train --tiles my_places/ -o my_model.safetensors --resume
     """
-    from geot2t.train import TrainConfig
+    from geot2t.learner import TrainConfig
     from geot2t.train import train as run
 
     config = TrainConfig(seed=seed, arch=arch)
