@@ -163,7 +163,7 @@ class Bench:
         torch.manual_seed(config.seed)
         generator = Generator(GeneratorConfig(arch=run.arch))
         critic = Critic(CriticConfig(arch=run.arch))
-        learner = Learner(generator, critic, pool, [], config, self.device)
+        learner = Learner(generator, critic, pool, {}, config, self.device)
         begun = time.perf_counter()
         for batch, rng in tqdm(learner.batches(), f"training {name}", config.steps):
             learner.train_step(batch, rng)

@@ -67,14 +67,15 @@ def tiled(path: Path, size: int) -> NDArray[np.generic]:
 
 def filled(cube: Path, method: str) -> xr.Dataset:
     """Lay out the fill; nothing is computed."""
-    return geot2t.inpaint(xr.open_zarr(cube), method=method)
+    out: xr.Dataset = geot2t.inpaint(xr.open_zarr(cube), method=method)
+    return out
 
 
-def fill_rows(cube: str, out: str, method: str, first: int, last: int) -> float:
+def fill_rows(cube: Path, out: Path, method: str, first: int, last: int) -> float:
     """Fill some rows of all dates and write them; returns seconds."""
     begun = time.perf_counter()
     with dask.config.set(scheduler="synchronous"):
-        part = filled(Path(cube), method).isel(y=slice(first, last))
+        part = filled(cube, method).isel(y=slice(first, last))
         there = [name for name, v in part.variables.items() if "y" not in v.dims]
         part.drop_vars(there).to_zarr(out, region={"y": slice(first, last)})
     return time.perf_counter() - begun
@@ -108,23 +109,17 @@ def main() -> None:
         template = filled(cube, options.method)
         laid_out, tasks = time.perf_counter() - begun, len(template.__dask_graph__())
         template.to_zarr(out, compute=False)
-        starts = range(0, options.size, options.rows)
         with (
-            LocalCluster(n_workers=options.workers, threads_per_worker=1, memory_limit=0) as local,
-            Client(local) as client,
+            LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=options.workers, threads_per_worker=1, memory_limit=0
+            ) as local,
+            Client(local) as client,  # type: ignore[no-untyped-call]
         ):
             before = client.run(peak)
             begun = time.perf_counter()
             jobs = [
-                client.submit(
-                    fill_rows,
-                    str(cube),
-                    str(out),
-                    options.method,
-                    y,
-                    min(y + options.rows, options.size),
-                )
-                for y in starts
+                client.submit(fill_rows, cube, out, options.method, y, y + options.rows)
+                for y in range(0, options.size, options.rows)
             ]
             took = client.gather(jobs)
             elapsed = time.perf_counter() - begun

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
+from geot2t import distributed
 from geot2t.critic import Critic, normalised
 from geot2t.generator import Generator, Guess
 from geot2t.losses import (
@@ -94,10 +95,10 @@ class Learner:
         Moved to ``device``.
     windows : Dataset
         Samples to learn from, by their number; as many as `TrainConfig` asks for.
-    held_back : sequence of Sample
-        Samples to check with.
+    held_back : mapping of int to Sample
+        Samples to check with, by their number; of several processes each has some.
     config : TrainConfig
-        Settings.
+        Settings, of all processes together.
     device : torch.device
         Where to compute.
     workers : int
@@ -109,7 +110,7 @@ class Learner:
         generator: Generator,
         critic: Critic,
         windows: Dataset[Sample],
-        held_back: Sequence[Sample],
+        held_back: Mapping[int, Sample],
         config: TrainConfig,
         device: torch.device,
         workers: int = 0,
@@ -119,6 +120,7 @@ class Learner:
         for module in (generator, critic):
             module.requires_grad_(True)
             module.train()
+        distributed.same_weights((self.generator, self.critic))
         self.windows, self._held_back = windows, held_back
         self.average = AveragedModel(self.generator, avg_fn=averaging(config.averaging))
         self.optimiser = torch.optim.AdamW(
@@ -161,6 +163,7 @@ class Learner:
             total = total + weight * c.every * game
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
+        distributed.average_gradients(self.generator)
         norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step()
@@ -168,7 +171,8 @@ class Learner:
         else:
             log.warning("step %d had no finite gradient and was left out", self.step)
         self.step += 1
-        return {k: float(v.detach()) for k, v in losses.items()}
+        values = distributed.mean(torch.stack([*losses.values()])).tolist()
+        return dict(zip(losses, values, strict=True))
 
     def _train_critic(self, fake: Tensor, real: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         fake, real = fake.requires_grad_(), real.detach().requires_grad_()
@@ -181,6 +185,7 @@ class Learner:
         r2 = gradient_penalty(fake, whether_fake + where_fake.mean((1, 2)))
         self.critic_optimiser.zero_grad(set_to_none=True)
         (loss + 0.5 * self.config.penalty * (r1 + r2)).backward()
+        distributed.average_gradients(self.critic)
         self.critic_optimiser.step()
         return {"critic": loss, "penalty": r1 + r2}
 
@@ -198,8 +203,13 @@ class Learner:
 
     def _noise(self, batch: Sample, rng: np.random.Generator) -> Tensor:
         n, _, y, x = batch.truth.shape
-        shape = (n, y // 16, x // 16, self.generator.config.noise_dim)
-        return torch.from_numpy(rng.standard_normal(shape, "float32")).to(self.device)
+        rank, _ = distributed.place()
+        counts = distributed.gather({rank: n})
+        first = sum(counts[:rank])
+        # Drawn for the whole batch, of which this process has a part.
+        shape = (sum(counts), y // 16, x // 16, self.generator.config.noise_dim)
+        noise = rng.standard_normal(shape, "float32")[first : first + n]
+        return torch.from_numpy(noise).to(self.device)
 
     def _schedule(self) -> float:
         warm = min(200, max(self.config.steps // 10, 1))
@@ -215,25 +225,29 @@ class Learner:
     # -- data --------------------------------------------------------------------------------
 
     def batches(self) -> Iterator[tuple[Sample, np.random.Generator]]:
-        """Batches from the current step on; the same ones whether or not a run was resumed."""
-        c = self.config
+        """Batches from the current step on; the same ones whether or not a run was resumed.
+
+        Several processes share the work of drawing windows; each then draws the same batch from
+        all of them, and gives its own part of it.
+        """
+        c, place = self.config, distributed.place()
         pool: deque[Sample] = deque(maxlen=c.pool)
         drawn = max(self.step * c.fresh + c.batch - c.pool, 0)
         stream = iter(
             DataLoader(
                 self.windows,
                 batch_size=None,
-                sampler=range(drawn, c.steps * c.fresh + c.batch),
+                sampler=distributed.share(range(drawn, c.steps * c.fresh + c.batch)),
                 num_workers=self.workers,
                 persistent_workers=self.workers > 0,
             )
         )
         for step in range(self.step, c.steps):
-            while drawn < step * c.fresh + c.batch:
-                pool.append(next(stream))
-                drawn += 1
+            wanted = range(drawn, step * c.fresh + c.batch)
+            pool.extend(distributed.gather({i: next(stream) for i in distributed.share(wanted)}))
+            drawn = wanted.stop
             rng = np.random.default_rng([c.seed, 7, step])
-            yield drawn_batch(pool, c.batch, rng, self.device), rng
+            yield drawn_batch(pool, c.batch, rng, self.device, place), rng
 
     # -- held-back windows ---------------------------------------------------------------------
 
@@ -242,27 +256,35 @@ class Learner:
         """Error on held-back windows, and the factors that widen its scale to 90 % intervals."""
         module = self._averaged()
         module.eval()
-        errors: dict[str, list[float]] = {"network": [], "prior": []}
-        widths: dict[str, list[Tensor]] = {"network": [], "prior": []}
-        for sample in self._held_back:
-            evidence = sample.evidence.to(self.device)
-            guess = module(evidence)
-            truth = sample.truth.to(self.device)
-            keep = (sample.weight > 0).expand_as(truth).to(self.device)
-            for name, mean, scale in (
-                ("network", guess.mean, guess.scale),
-                ("prior", evidence.prior, evidence.prior_scale),
-            ):
-                error = (mean - truth).abs()[keep]
-                errors[name].append(float(error.mean()))
-                widths[name].append((error / scale[keep])[:: max(len(error) // 2000, 1)])
+        found = {i: self._errors(module, sample) for i, sample in self._held_back.items()}
         module.train()
-        ratios = np.divide(errors["network"], errors["prior"])
+        every = distributed.gather(found)
+        network, prior = ([row[name][0] for row in every] for name in ("network", "prior"))
+        ratios = np.divide(network, prior)
         return {
             "ratio": float(np.exp(np.log(ratios).mean())),
             "wins": float((ratios < 1).mean()),
-            "factors": {k: float(torch.cat(v).float().quantile(0.9)) for k, v in widths.items()},
+            "factors": {
+                name: float(torch.cat([row[name][1] for row in every]).quantile(0.9))
+                for name in ("network", "prior")
+            },
         }
+
+    def _errors(self, module: Generator, sample: Sample) -> dict[str, tuple[float, Tensor]]:
+        """Mean absolute error of a sample, and some errors over what was expected of them."""
+        evidence = sample.evidence.to(self.device)
+        guess = module(evidence)
+        truth = sample.truth.to(self.device)
+        keep = (sample.weight > 0).expand_as(truth).to(self.device)
+        found = {}
+        for name, mean, scale in (
+            ("network", guess.mean, guess.scale),
+            ("prior", evidence.prior, evidence.prior_scale),
+        ):
+            error = (mean - truth).abs()[keep]
+            some = (error / scale[keep])[:: max(len(error) // 2000, 1)]
+            found[name] = float(error.mean()), some.float().cpu()
+        return found
 
     def _averaged(self) -> Generator:
         return cast("Generator", self.average.module)

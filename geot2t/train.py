@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from geot2t import distributed
 from geot2t.checkpoint import Model, load_model, save_model
 from geot2t.clouds import CloudShapes
 from geot2t.critic import Critic, CriticConfig
@@ -21,8 +22,11 @@ from geot2t.model import pick_device
 from geot2t.resume import load_state, remove_state, save_state
 from geot2t.tiles import Windows, find_places, split
 
+HELD_BACK = 32
+"""Held-back windows."""
+
 CHECK_SIZES = (96, 128)
-"""Sides of the held-back windows, in pixels."""
+"""Their sides, in pixels."""
 
 
 class Trainer(Learner):
@@ -68,7 +72,7 @@ class Trainer(Learner):
         frames = generator.config.frames
         windows = Windows(learn, shapes, frames=frames, seed=config.seed)
         back = Windows(check, shapes, frames=frames, seed=config.seed + 1, sizes=CHECK_SIZES)
-        held_back = [back[i] for i in range(32)]
+        held_back = {i: back[i] for i in distributed.share(range(HELD_BACK))}
         super().__init__(generator, critic, windows, held_back, config, device, workers)
         self._modules = {
             "generator": self.generator,
@@ -94,6 +98,8 @@ class Trainer(Learner):
 
     def save(self, check: dict[str, Any]) -> None:
         """Write the model as it stands, and the state that a resumed run starts from."""
+        if not distributed.is_first():
+            return
         save_model(self.output, self.model(check))
         save_state(self.output, self.step, asdict(self.config), self._modules, self._optimisers)
 
@@ -109,7 +115,8 @@ class Trainer(Learner):
         last_save, began, first = time.monotonic(), time.monotonic(), self.step
         mean: dict[str, float] = {}
         check: dict[str, Any] = self.held_back()
-        bar = tqdm(total=self.config.steps, initial=self.step, disable=quiet, unit="step")
+        hidden = quiet or not distributed.is_first()
+        bar = tqdm(total=self.config.steps, initial=self.step, disable=hidden, unit="step")
         try:
             for batch, rng in self.batches():
                 losses = self.train_step(batch, rng)
@@ -129,10 +136,13 @@ class Trainer(Learner):
             bar.close()
         self.card["seconds"] = round(time.monotonic() - began)
         self.card["from_step"] = first
-        save_model(self.output, self.model(check))
-        remove_state(self.output)
+        if distributed.is_first():
+            save_model(self.output, self.model(check))
+            remove_state(self.output)
 
     def _write_log(self, losses: dict[str, float], check: dict[str, Any], seconds: float) -> None:
+        if not distributed.is_first():
+            return
         row = {"step": self.step, "seconds": round(seconds), **losses, **check}
         with self.log_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -166,6 +176,8 @@ def train(
 ) -> Path:
     """Train the T2T-GAN on GeoTIFFs and write a model; returns its path.
 
+    Processes that torchrun started share each step, and the first of them writes the files.
+
     Parameters
     ----------
     tiles : Path
@@ -173,7 +185,7 @@ def train(
     output : Path
         Model to write, ``.safetensors``.
     config : TrainConfig, optional
-        Settings.
+        Settings; ``batch`` is that of each process.
     init : str or Path, optional
         Model to start from: a file, or the name of one that ships.
     resume : bool
@@ -198,10 +210,13 @@ def train(
         raise InputError(f"the folder {output.parent} does not exist; create it first")
     if output.exists() and not (overwrite or resume):
         raise InputError(f"{output} exists; pass --overwrite to replace it or --resume to go on")
-    trainer = Trainer(tiles, output, config or TrainConfig(), pick_device(device), init, workers)
-    if resume:
-        trainer.resume()
-    elif trainer.log_path.exists():
-        trainer.log_path.unlink()
-    trainer.run(quiet=quiet)
+    config = config or TrainConfig()
+    with distributed.joined(pick_device(device)) as own:
+        config = replace(config, batch=config.batch * distributed.place()[1])
+        trainer = Trainer(tiles, output, config, own, init, workers)
+        if resume:
+            trainer.resume()
+        elif distributed.is_first():
+            trainer.log_path.unlink(missing_ok=True)
+        trainer.run(quiet=quiet)
     return output
