@@ -100,11 +100,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000, help="rows that are written at once")
     parser.add_argument("--folder", type=Path, help="where to put both stores, [default: TMPDIR]")
     options = parser.parse_args()
+    size = options.size
     if options.rows % SIDE:
         parser.error(f"--rows must be a multiple of {SIDE}: no two workers may share a chunk")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         cube, out = Path(folder) / "cube.zarr", Path(folder) / "filled.zarr"
-        build(cube, options.size, options.dates)
+        build(cube, size, options.dates)
         begun = time.perf_counter()
         template = filled(cube, options.method)
         laid_out, tasks = time.perf_counter() - begun, len(template.__dask_graph__())
@@ -118,15 +119,15 @@ def main() -> None:
             before = client.run(peak)
             begun = time.perf_counter()
             jobs = [
-                client.submit(fill_rows, cube, out, options.method, y, y + options.rows)
-                for y in range(0, options.size, options.rows)
+                client.submit(fill_rows, cube, out, options.method, y, min(y + options.rows, size))
+                for y in range(0, size, options.rows)
             ]
             took = client.gather(jobs)
             elapsed = time.perf_counter() - begun
             after = client.run(peak)
         provenance = xr.open_zarr(out, mask_and_scale=False).provenance
         counts = np.bincount(provenance.values.ravel(), minlength=4)
-    print(f"cube             {options.dates} x 4 x {options.size} x {options.size}, uint16")
+    print(f"cube             {options.dates} x 4 x {size} x {size}, uint16")
     print(f"graph            {tasks} tasks, laid out in {laid_out:.1f} s")
     print(
         f"gap              {100 * (1 - counts[1] / counts.sum()):.1f} %, of which "
