@@ -247,7 +247,7 @@ class Learner:
             pool.extend(distributed.gather({i: next(stream) for i in distributed.share(wanted)}))
             drawn = wanted.stop
             rng = np.random.default_rng([c.seed, 7, step])
-            yield drawn_batch(pool, c.batch, rng, self.device, place), rng
+            yield drawn_batch(pool, c.batch, rng, self.device, place=place), rng
 
     # -- held-back windows ---------------------------------------------------------------------
 

@@ -405,6 +405,7 @@ def drawn_batch(
     windows: int,
     rng: np.random.Generator,
     device: torch.device,
+    *,
     place: tuple[int, int] = (0, 1),
 ) -> Sample:
     """Samples of one size drawn from ``pool``, as many as cost what ``windows`` of 96 px do.
