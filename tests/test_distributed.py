@@ -90,6 +90,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model so small that a step takes no time."""
     torch.manual_seed(0)
     generator = Generator(GeneratorConfig(token_dim=8, embed_dim=16, depth=1, heads=2))
+    torch.nn.init.normal_(generator.noise.weight)  # 0 in a new one, to which all noise is alike
+    torch.nn.init.normal_(generator.out[1].weight, std=0.01)
     critic = Critic(CriticConfig(token_dim=8, embed_dim=12, depth=1, heads=2))
     path = tmp_path_factory.mktemp("models") / "small.safetensors"
     save_model(path, Model(generator, critic, "small", "", {}, {"network": 1.0, "prior": 1.0}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -84,9 +84,7 @@ class Reader:
         Put together in the task that needs it: dask knows the size of arrays, not of pieces.
         """
         groups = self.groups if date is None else self.groups[:1]
-        values = [self.cut(g.values, box, reason, date) for g in groups]
-        codes = [None if g.codes is None else self.cut(g.codes, box, reason, date) for g in groups]
-        return (Piece, box, values, codes)
+        return _piece(groups, box, lambda array: self.cut(array, box, reason, date))
 
     def large_piece(self, box: Box, reason: str) -> tuple[Any, ...]:
         """A piece of all dates, of which nothing is kept but whole chunks.
@@ -94,15 +92,14 @@ class Reader:
         Many tasks need overlapping pieces. Were these tasks of their own, dask might make all of
         them before any is used.
         """
-        values = [self._view(g.values, box, reason) for g in self.groups]
-        codes = [None if g.codes is None else self._view(g.codes, box, reason) for g in self.groups]
-        return (Piece, box, values, codes)
+        return _piece(self.groups, box, lambda array: self._view(array, box, reason))
 
     def _view(self, array: da.Array, box: Box, reason: str) -> tuple[Any, ...]:
+        """``box`` of all dates, put together in the task that needs it."""
         rows, cols = (
-            _touched(s, want) for s, want in zip(array.chunks[-2:], box.slices, strict=True)
+            list(_touched(sizes, want))
+            for sizes, want in zip(array.chunks[-2:], box.slices, strict=True)
         )
-        across = list(cols)
         parts = [
             [
                 (
@@ -110,7 +107,7 @@ class Reader:
                     self._column(array, row.chunk, col.chunk, reason),
                     (..., row.want, col.want),
                 )
-                for col in across
+                for col in cols
             ]
             for row in rows
         ]
@@ -170,6 +167,13 @@ class Reader:
         return made
 
 
+def _piece(
+    groups: Sequence[Group], box: Box, cut: Callable[[da.Array], Key | tuple[Any, ...]]
+) -> tuple[Any, ...]:
+    codes = [None if g.codes is None else cut(g.codes) for g in groups]
+    return (Piece, box, [cut(g.values) for g in groups], codes)
+
+
 def _touched(sizes: Sequence[int], want: slice) -> Iterator[_Part]:
     """The chunks of an axis that ``want`` touches."""
     for i, (start, stop) in enumerate(pairwise([0, *accumulate(sizes)])):
@@ -183,8 +187,11 @@ def _cut(chunk: NDArray[Any], wanted: tuple[slice, ...], _: object) -> NDArray[A
     return np.array(chunk[wanted])
 
 
-def _join(parts: list[Any], _: object) -> NDArray[Any]:
-    return np.block(parts)
+def _join(parts: Any, _: object) -> NDArray[Any]:
+    while isinstance(parts, list) and len(parts) == 1:
+        (parts,) = parts
+    # One part alone is not copied: it may be a whole cube in memory.
+    return parts if isinstance(parts, np.ndarray) else np.block(parts)
 
 
 def _copied(found: Mapping[Any, Any], reason: str) -> dict[Any, Any]:
