@@ -38,12 +38,7 @@ from geot2t.commands.options import PATH, device_option, log_options, overwrite_
 @click.option(
     "--steps", type=click.IntRange(1), metavar="N", help="Steps of training. [default: 4400]"
 )
-@click.option(
-    "--batch",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Windows per step and process. [default: 6]",
-)
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Windows per step. [default: 6]")
 @click.option("--resume", is_flag=True, help="Go on with the run that was left beside MODEL.")
 @click.option(
     "--workers",
@@ -70,7 +65,7 @@ def train(
     """Train the T2T-GAN on GeoTIFFs and print the path of the model.
 
     Only observed pixels teach. A run that was stopped, whatever the reason, goes on with
-    --resume. torchrun trains on several GPUs.
+    --resume. torchrun trains on several GPUs at once, each with --batch windows of its own.
 
     \b
     Examples
