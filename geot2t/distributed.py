@@ -35,7 +35,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     InputError
         If there are fewer GPUs than processes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
+    if not _launched():
         yield device
         return
     if device.type == "cuda":
@@ -65,7 +65,7 @@ def _own_gpu(device: torch.device) -> torch.device:
 
 def is_first() -> bool:
     """Whether this is the process that writes files and talks to the user."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return not _launched() or int(os.environ["RANK"]) == 0
 
 
 def place() -> tuple[int, int]:
@@ -115,6 +115,10 @@ def same_weights(modules: Iterable[nn.Module]) -> None:
         for module in modules:
             for tensor in module.state_dict().values():
                 dist.broadcast(tensor, 0)
+
+
+def _launched() -> bool:
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _several() -> bool:

@@ -147,7 +147,9 @@ def test_each_number_belongs_to_one_process(monkeypatch) -> None:
     assert sorted(every) == list(range(5, 17))
 
 
-def test_one_process_needs_no_other() -> None:
+def test_one_process_needs_no_other(monkeypatch) -> None:
+    monkeypatch.setenv("RANK", "3")  # of something else than torchrun
+    assert distributed.is_first()
     assert distributed.place() == (0, 1)
     assert list(distributed.share(range(2, 5))) == [2, 3, 4]
     assert distributed.gather({2: "c", 0: "a"}) == ["a", "c"]
