@@ -37,10 +37,8 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {
-        "tiles", "resume", "learner", "train", "adapt", "request", "said", "xr", "jobs", "cloudmask",
-        "report",
-    },  # fmt: skip
+    {"tiles", "resume", "request", "said", "xr", "cloudmask", "report"},
+    {"learner", "train", "adapt", "jobs"},
     {"about", "viewing", "doctor", "demo", "evaluation", "api", "batch"},
     {"commands"},
     {"cli"},
