@@ -31,6 +31,7 @@ LAYERS = [
         "survey",
         "io",
         "checkpoint",
+        "blind",
         "calibrate",
         "sharpen",
         "baselines",
