@@ -163,7 +163,7 @@ def _stand_ins(
     before, after = sides
     found = {}
     for i in dates:
-        if share[i] < CLEAR:
+        if share[i] < CLEAR or any(days[k] == days[i] for k in found):
             continue
         left = tuple(
             k for k in dates

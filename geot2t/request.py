@@ -30,6 +30,7 @@ class Request:
     max_error: float | None = None
     max_distance: int = 64
     keep_nodata: bool = False
+    max_gap: float | None = None
     error: bool = True
     driver: str | None = None
     creation_options: Mapping[str, str] | None = None
@@ -56,7 +57,7 @@ class Request:
     @property
     def rules(self) -> Rules:
         """Which pixels are filled."""
-        return Rules(self.max_error, self.max_distance, self.keep_nodata)
+        return Rules(self.max_error, self.max_distance, self.keep_nodata, self.max_gap)
 
     @property
     def said(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class Request:
         return {
             "clouds": self.clouds, "date": self.date, "max_error": self.max_error,
             "max_distance": self.max_distance, "keep_nodata": self.keep_nodata,
-            "error": self.error, "format": self.driver,
+            "max_gap": self.max_gap, "error": self.error, "format": self.driver,
             "creation_options": dict(self.creation_options or {}), "window": self.window,
             "overlap": self.overlap, "batch": self.batch, "adapt": self.adapt,
             "sharp": self.sharp, "seed": self.seed, "method": self.method,

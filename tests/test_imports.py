@@ -37,7 +37,7 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs"},
+    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs", "seasons"},
     {"report", "about", "demo", "evaluation", "api", "batch"},
     {"commands"},
     {"cli"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from geot2t.io.metadata import (
     georeference,
     read_metadata,
     scene_profile,
+    without_day,
 )
 from geot2t.io.options import (
     check_options,
@@ -291,6 +293,7 @@ def open_outputs(
     error: bool = True,
     inputs: Iterable[Path] = (),
     meta: RasterMeta | None = None,
+    not_of: date | None = None,
 ) -> Iterator[Outputs]:
     """Open the outputs of a scene for writing, block by block.
 
@@ -316,6 +319,8 @@ def open_outputs(
         The other files that are read, which no output may replace.
     meta : RasterMeta, optional
         Metadata of the scene, if it is not one raster; ``scene`` is then not opened.
+    not_of : date, optional
+        Day of the scene, if the outputs show another: tags that tell it are left out.
 
     Raises
     ------
@@ -329,6 +334,8 @@ def open_outputs(
     paths = output_paths(Path(out) if out is not None else default_output(scene), error=error)
     stored = scene if meta is None else None
     meta = meta or _open_scene(scene)
+    if not_of is not None:
+        meta = without_day(meta, not_of)
     driver = driver or ("COG" if meta.cog else "GTiff")
     options = check_options(driver, creation_options)
     check_targets(paths, (scene, *inputs), overwrite=overwrite)

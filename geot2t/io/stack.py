@@ -34,7 +34,8 @@ from geot2t.stac import Item
 
 __all__ = ["Location", "Stack", "open_stack"]
 
-_EPOCH = date(1970, 1, 1)
+EPOCH = date(1970, 1, 1)
+"""Day 0."""
 
 
 class Stack:
@@ -70,7 +71,7 @@ class Stack:
         self.header: Header = headers[target]
         self.dates = tuple(h.date for h in headers)
         self.days: NDArray[np.float32] = np.array(
-            [np.nan if d is None else (d - _EPOCH).days for d in self.dates], "float32"
+            [np.nan if d is None else (d - EPOCH).days for d in self.dates], "float32"
         )
         self.paths = tuple(Path(h.location) for h in headers)
         self.names = self.header.names
@@ -272,7 +273,7 @@ def open_stack(
         bands_like(target, header)  # refuses what cannot be matched before anything is read
     headers = _with_common_scale([target, *others], notes)
     target = headers[0]
-    headers.sort(key=lambda h: (h.date is None, h.date or _EPOCH, str(h.location)))
+    headers.sort(key=lambda h: (h.date is None, h.date or EPOCH, str(h.location)))
 
     given = None if cloud_mask is None else Path(cloud_mask)
     scenes = [
