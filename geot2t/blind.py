@@ -161,7 +161,7 @@ def _stand_ins(
 ) -> dict[int, tuple[tuple[int, ...], float]]:
     """Clear dates, with the dates that are left when those near them go, and their reach."""
     before, after = sides
-    found = {}
+    found: dict[int, tuple[tuple[int, ...], float]] = {}
     for i in dates:
         if share[i] < CLEAR or any(days[k] == days[i] for k in found):
             continue

@@ -1,8 +1,9 @@
 """The self-check: how well this very scene is filled, by which method, and how surely.
 
 Observed pixels are hidden under the scene's own gap shapes, moved elsewhere, and predicted by
-every method; of a scene that shows nothing, other dates stand in (`geot2t.blind`). The method with the least error is used for each band, and what its errors were
-makes its 90 % intervals (`geot2t.intervals`).
+every method; of a scene that shows nothing, other dates stand in (`geot2t.blind`). The method
+with the least error is used for each band, and what its errors were makes its 90 % intervals
+(`geot2t.intervals`).
 """
 
 from __future__ import annotations
@@ -288,7 +289,7 @@ def find_cases(
     seed: int,
     cases: int | None = None,
     shapes: Shapes | None = None,
-) -> list[Case]:
+) -> list[HiddenPixels]:
     """Windows with observed pixels hidden under gap shapes that come from elsewhere.
 
     Only `Source.read_target` is called, for the boxes of `windows_read`; see `self_check`.
@@ -318,10 +319,12 @@ def find_cases(
 def find_dates(source: Source, *, size: int, overlap: int) -> list[HiddenDate]:
     """Other dates to hide whole, where nothing of the target was observed; see `geot2t.blind`."""
     windows = blind.windows_read(source.extent, size=size, overlap=overlap)
-    valid, days = [], np.zeros(0, "float32")
+    valid: list[Bool] = []
+    days = np.zeros(0, "float32")
     for window in windows:
         block = source.read(window)
-        valid, days = [*valid, block.valid], block.days
+        valid.append(block.valid)
+        days = block.days
     return blind.hidden_dates(days, source.target, windows, valid)
 
 
@@ -428,9 +431,7 @@ def _winners(
     return tuple(winners)
 
 
-def _of_winner(
-    case: Case, outcome: dict[str, _Outcome], methods: Sequence[str]
-) -> list[Errors]:
+def _of_winner(case: Case, outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[Errors]:
     """For each band, what its chosen method did, as far off as it will be on the target."""
     more = np.float32(case.stretch if isinstance(case, HiddenDate) else 1)
     return [

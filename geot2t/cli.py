@@ -13,6 +13,7 @@ from geot2t.commands.demo import demo
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
 from geot2t.commands.inpaint import inpaint
+from geot2t.commands.interpolate import interpolate
 from geot2t.commands.train import train
 from geot2t.errors import Geot2tError
 
@@ -44,12 +45,13 @@ def main() -> None:
     Examples
       geot2t demo
       geot2t inpaint scene.tif --series other_dates/
+      geot2t interpolate dates/ -o season/ --every 10d
       geot2t evaluate dates/ -o evaluation/
       geot2t info scene.tif
     """
 
 
-for _command in (demo, inpaint, evaluate, train, info, verify):
+for _command in (demo, inpaint, interpolate, evaluate, train, info, verify):
     main.add_command(_command)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -28,7 +28,7 @@ from geot2t.request import Request
 from geot2t.said import describe_check, statistics, warnings_of
 from geot2t.shortlist import MOST_DATES, shortlist
 from geot2t.stac import Item
-from geot2t.stream import NOT_FILLED, Layout, Stream, Tally, Written
+from geot2t.stream import NOT_FILLED, Layout, Progress, Stream, Tally, Written
 from geot2t.survey import Survey, Surveyed
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from geot2t.checkpoint import Model
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
-"""Called with the pixels done and the pixels of the scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +376,7 @@ class Work:
         """Give the outputs, all of whose blocks are written, their item and final names."""
         stack, check = self.stack, self.lazy.check
         day = self._missing or stack.dates[stack.target]
-        named = "" if self._missing is None else str(self._missing)
+        named = "" if self._missing is None else _named(stack, day)
         warnings = warnings_of(stack, outputs, tally, check, missing=named)
         item = scene_item(
             stack,
@@ -390,7 +387,8 @@ class Work:
                 "model": self.lazy.about,
                 "options": self.request.said,
                 **statistics(tally),
-                "dates_used": [None if d is None else d.isoformat() for d in stack.dates],
+                **({"slice": stack.label(day)} if stack.numbered else {}),
+                "dates_used": [stack.label(d) for d in stack.dates],
                 "observed_from": {
                     path.name: list(sources)
                     for path, sources in zip(stack.paths, stack.validity, strict=True)
@@ -398,7 +396,7 @@ class Work:
                 "self_check": describe_check(stack, check),
                 "warnings": warnings,
             },
-            when=day,
+            when=None if stack.numbered else day,
         )
         outputs.commit(item)
         return Result(
@@ -409,6 +407,10 @@ class Work:
             check=check,
             warnings=tuple(warnings),
         )
+
+
+def _named(stack: Stack, day: date | None) -> str:
+    return f"slice {stack.label(day)}" if stack.numbered else str(day)
 
 
 def _dates_used(scene: Stack | MissingDate, seed: int) -> tuple[int, ...]:

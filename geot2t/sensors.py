@@ -191,6 +191,18 @@ def band_at(
     return int(away.argmin()) if away.size and away.min() <= within else None
 
 
+COLOURS = ((0.66, 0.05), (0.56, 0.05), (0.49, 0.06))
+"""Wavelengths of red, green and blue in micrometres, and how far a band may be from them."""
+
+
+def natural_colours(wavelengths: Sequence[float] | NDArray[np.floating]) -> list[int]:
+    """Indices of the bands to show as red, green and blue; the first ones where none is known."""
+    found = [band_at(wavelengths, at, within) for at, within in COLOURS]
+    known = [i for i in found if i is not None]
+    usual = [2, 1, 0] if len(wavelengths) >= 3 else [0, 0, 0]
+    return known if len(set(known)) == 3 else usual
+
+
 def product_scaling(name: str, band: str, dtype: str) -> Scaling | None:
     """Scale and offset that a product's specification fixes for all its files.
 

@@ -22,6 +22,9 @@ NOT_FILLED, OBSERVED, FROM_DATES, FROM_SURROUNDINGS = range(4)
 NO_DATE = 255
 """Value of the days band where no other date was used, or none within 254 days."""
 
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is in all, such as pixels."""
+
 FARTHEST = 2048
 """Greatest `Rules.max_distance`, in pixels; a block is read with a margin as wide."""
 

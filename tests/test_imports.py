@@ -28,6 +28,7 @@ LAYERS = [
         "pipeline",
         "stream",
         "shortlist",
+        "preview",
         "survey",
         "io",
         "checkpoint",

@@ -47,7 +47,7 @@ from geot2t.io.publish import (
     terminated_as_exception,
 )
 from geot2t.io.raster import RasterPart, gdal_errors, sidecar, try_cog
-from geot2t.io.safe import gdal, open_raster
+from geot2t.io.safe import gdal, open_raster, page_of
 
 __all__ = ["Outputs", "default_output", "encode", "open_outputs", "output_paths"]
 
@@ -277,8 +277,9 @@ class Outputs:
 def _open_scene(scene: Path) -> RasterMeta:
     with open_raster(scene) as checked:
         driver = checked.driver
+        where = scene.absolute() if page_of(scene) is None else checked.name
     # Opened again, as the safe way hides the overviews.
-    with gdal(scene), rasterio.open(scene.absolute(), driver=driver) as dataset:
+    with gdal(scene), rasterio.open(where, driver=driver) as dataset:
         return read_metadata(dataset)
 
 

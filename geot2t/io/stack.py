@@ -29,13 +29,11 @@ from geot2t.io.inputs import Given, Location, read_series, scene_of
 from geot2t.io.metadata import RasterMeta
 from geot2t.io.mosaic import mosaicked
 from geot2t.io.observed import Scene, SceneBlock, quality_of
+from geot2t.io.pages import EPOCH, SLICE, with_slices
 from geot2t.io.publish import default_output
 from geot2t.stac import Item
 
-__all__ = ["Location", "Stack", "open_stack"]
-
-EPOCH = date(1970, 1, 1)
-"""Day 0."""
+__all__ = ["EPOCH", "Location", "Stack", "open_stack"]
 
 
 class Stack:
@@ -108,6 +106,17 @@ class Stack:
         if isinstance(where, str):
             where = Path(Path(urlsplit(where).path).name)
         return default_output(where)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it is a stack without dates, whose days count its slices."""
+        return self.header.dated_by == SLICE
+
+    def label(self, day: date | None) -> str | int | None:
+        """A day as it is to be named: a date, or the number of a slice."""
+        if day is None:
+            return None
+        return (day - EPOCH).days if self.numbered else day.isoformat()
 
     @property
     def scene(self) -> Scene:
@@ -267,6 +276,7 @@ def open_stack(
     else:
         target = read_header(own, vrt=vrt, when=date)
     others = read_series(series, own, target, vrt=vrt, trusted=trust_items, notes=notes)
+    target, *others = with_slices([target, *others])
     _check_dates([target, *others], need_dates=need_dates and bool(others))
     others = _without_doubles(target, others, notes)
     for header in others:

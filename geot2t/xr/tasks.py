@@ -271,9 +271,7 @@ def outcomes(
             used = dates or target.dates
             source = job.source(job.scene(target, used, [piece]), known, used)
             for i, case in mine.items():
-                found[t, i] = calibrate.evaluate(
-                    case, source, job.recipe.estimates(), known_dates
-                )
+                found[t, i] = calibrate.evaluate(case, source, job.recipe.estimates(), known_dates)
     return found
 
 
