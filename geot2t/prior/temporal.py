@@ -1,15 +1,13 @@
-"""A date of which nothing was observed: a weighted mean of the other dates.
+"""A date of which nothing was observed: the median of several readings of each pixel's course.
 
-Several rules give the weights: interpolation between neighbours, kriging with noise under several
-covariances (Cressie 1993, "Statistics for Spatial Data", section 3.2, here in time), and kernels.
-Dates that contradict the others, mostly by haze that no mask marks, count less. Levels and lines
-fitted to each pixel's own course do without what contradicts it there and then (Cleveland 1979,
-"Robust locally weighted regression and smoothing scatterplots", doi:10.2307/2286407). Every date
-that was observed is predicted from the rest as the target is, and all of these are combined by how
-well they did there, held near what did well on other series.
+Linear interpolation takes two dates at their word. Levels and lines fitted to a pixel's own course,
+over shorter and longer times, do without what contradicts it there and then, mostly haze and
+shadows that no mask marks (Cleveland 1979, "Robust locally weighted regression and smoothing
+scatterplots", doi:10.2307/2286407); but they miss what happens in a week. The median of all goes
+with those that agree. Combinations that are learnt by predicting the dates that were observed did
+worse on nearly all series (see docs/experiments.md); that is done only to learn the error.
 
-Axes: t dates, b bands, p pixels (y x), s sampled pixels, u patterns of what a pixel shows, r rules,
-m rules and fits.
+Axes: t dates, b bands, p pixels (y x), s sampled pixels.
 """
 
 from __future__ import annotations
@@ -17,14 +15,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from torch import Tensor
 from torch.nn import functional as F
 
 from geot2t.prior.pyramid import CELL, enlarge, pool
-
-Float = NDArray[np.float64]
-Bool = NDArray[np.bool_]
 
 NEAR = 14
 """Dates at most, those nearest in time."""
@@ -33,42 +27,25 @@ SEEN = 0.02
 """Share of the window that a date must show."""
 
 SAMPLE = 512
-"""Pixels on which the rules are tried."""
+"""Pixels on which the error is learnt."""
 
 FEWEST = 3
-"""Observed dates that must be predictable from the rest for the rules to be combined."""
+"""Observed dates that must be predictable from the rest."""
 
-RULES: tuple[tuple[str, float, float, float], ...] = (
-    ("straight", 0.0, 1e-3, 0.0),
-    ("straight", 0.0, 0.1, 1.0),
-    ("straight", 0.0, 0.3, 3.0),
-    ("straight", 0.0, 1.0, 3.0),
-    ("smooth", 60.0, 1.0, 1.0),
-    ("kernel", 5.0, 0.0, 1.0),
-    ("kernel", 20.0, 0.0, 1.0),
+FITS: tuple[tuple[bool, float, int], ...] = (
+    (True, 10.0, 1),
+    (True, 20.0, 2),
+    (True, 40.0, 1),
+    (False, 10.0, 1),
 )
-"""Kind, days, noise over the change between neighbouring dates, and weight of haze."""
+"""Whether a line or a level is fitted, days in which a date's weight falls to a third, and how
+often its reading counts; linear interpolation counts once."""
 
-FITS: tuple[tuple[bool, float], ...] = (
-    (True, 10.0),
-    (True, 20.0),
-    (True, 40.0),
-    (False, 5.0),
-    (False, 20.0),
-)
-"""Whether a line or a level is fitted, and days in which a date's weight falls to a third."""
-
-REWEIGHT = 2
+REWEIGHT = 6
 """Times that a fit weighs the dates anew, by how far they are off."""
 
 STEADY = 0.05
 """Spread of dates, in units of a fit's days, added so that few dates make no steep line."""
-
-USUAL = (0.06, 0.12, 0.06, 0.06, 0.06, 0.19, 0.06, 0.06, 0.12, 0.06, 0.03, 0.12)
-"""Shares of the rules and the fits where a series tells nothing."""
-
-HOLD = 10.0
-"""Strength of those, over that of one predicted date; from the training series."""
 
 ALIKE = 0.75
 """Share of the target's distance to its neighbours that a predicted date must have from its."""
@@ -102,90 +79,43 @@ def interpolate_date(
     if len(order) < FEWEST or not day[order].min() < 0 < day[order].max():
         return None
     index = torch.tensor(sorted(order, key=lambda i: (day[i], i)), device=z.device)
-    z, seen, day = z[index], seen[index], day[index.cpu().numpy()]
-    t = len(z)
+    z, seen, apart = z[index], seen[index], apart[index]
     flat, flat_seen = z.flatten(2), seen.flatten(1)
     step = max(flat.shape[2] // SAMPLE, 1) // 2 * 2 + 1
-    some = flat[..., ::step].cpu().numpy().astype("float64")
-    some_seen = flat_seen[:, ::step].cpu().numpy()
-    haze = _haze(some, some_seen, day)
-    learnt = _combine(some, some_seen, day, haze)
-    if learnt is None:
+    error = _error(flat[..., ::step], flat_seen[:, ::step], apart)
+    if error is None:
         return None
-    shares, error = learnt
-
-    bit = 2 ** torch.arange(t, device=z.device)
-    codes, which = torch.unique((flat_seen * bit[:, None]).sum(0), return_inverse=True)
-    patterns = ((codes[:, None] & bit) > 0).cpu().numpy()
-    rules = np.tensordot(shares[: len(RULES)], _weights(day, patterns, haze), 1)  # (u, t)
-    weights = torch.from_numpy(rules.astype("float32")).to(z.device)[which].T  # (t, p)
-    mean = (weights.unsqueeze(1) * flat).sum(0)  # (b, p)
-    since = torch.from_numpy(day).to(flat)
-    for (line, reach), share in zip(FITS, shares[len(RULES) :].tolist(), strict=True):
-        if share > 0:
-            mean = mean + share * _fitted(flat, flat_seen, since, reach, line=line)
-    off = (weights.abs().unsqueeze(1) * (flat - mean).abs() * flat_seen.unsqueeze(1)).sum(0)
-    off = _smooth(off.unflatten(1, z.shape[-2:]))
+    mean, spread = _readings(flat, flat_seen, apart)
+    off = _smooth(spread.unflatten(1, z.shape[-2:]))
     off = off / off.mean((1, 2), keepdim=True).clamp(min=1e-6)
-    scale = torch.from_numpy(error.astype("float32")).to(z.device)[:, None, None]
-    far = torch.from_numpy(np.abs(day).astype("float32")).to(z.device)[:, None, None]
+    far = apart.abs().to(z)[:, None, None]
     days = torch.where(seen, far, torch.inf).amin(0)
-    return mean.unflatten(1, z.shape[-2:]), scale * (0.5 + 0.5 * off), days
+    return mean.unflatten(1, z.shape[-2:]), error[:, None, None] * (0.5 + 0.5 * off), days
 
 
-def _smooth(values: Tensor) -> Tensor:
-    height, width = values.shape[-2:]
-    padded = F.pad(values, (0, -width % CELL, 0, -height % CELL), mode="replicate")
-    return enlarge(pool(padded), (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
+def _readings(z: Tensor, seen: Tensor, apart: Tensor) -> tuple[Tensor, Tensor]:
+    """Median of all readings of ``z (t, b, p)`` at day 0, and how far nearby dates are from it."""
+    found = [_between(z, seen, apart)]
+    for line, days, times in FITS:
+        found += [_fitted(z, seen, apart.to(z), days, line=line)] * times
+    ranked = torch.stack(found).sort(0).values
+    middle = len(found) // 2
+    mean = (ranked[middle] + ranked[(len(found) - 1) // 2]) / 2
+    near = seen.to(z) * torch.exp(-apart.abs().to(z) / FITS[1][1])[:, None]
+    off = (near.unsqueeze(1) * (z - mean).abs()).sum(0) / near.sum(0).clamp(min=1e-9)
+    return mean, off
 
 
-def _covariance(kind: str, days: float, apart: Float) -> Float:
-    """Covariance of the ground at times ``apart``, up to a constant; neighbours differ by 1."""
-    lag = np.abs(apart[:, None] - apart)
-    days_seen = np.unique(apart[1:])
-    between = np.diff(days_seen) if len(days_seen) > 1 else np.ones(1)
-    usual = np.array([max(float(np.median(between)), 1.0)])
-
-    def change(lag: Float) -> Float:
-        if kind == "straight":
-            return lag / 365
-        x = np.sqrt(3) * lag / days
-        return np.asarray(1 - (1 + x) * np.exp(-x))
-
-    gamma = change(lag) / change(usual)
-    return np.asarray(20 * gamma.max() + 50 - gamma)
-
-
-def _weights(apart: Float, patterns: Bool, haze: Float) -> Float:
-    """Weights of the dates by every rule ``(r, u, t)``, where ``patterns (u, t)`` are seen."""
-    there = patterns.astype("float64")
-    far = np.abs(apart)
-    nearest = np.where(patterns, far, np.inf).min(1, keepdims=True)
-    nearest = np.where(np.isfinite(nearest), nearest, 0)
-    out = []
-    for kind, days, noise, weight in RULES:
-        trust = 1 + weight * haze
-        if kind == "kernel":
-            w = np.exp(-np.maximum(far - nearest, 0) / days) / trust * there
-        else:
-            covariance = _covariance(kind, days, np.concatenate([[0.0], apart]))
-            inverse = _inverse(covariance[1:, 1:], noise * trust, patterns)
-            x = np.einsum("uij,uj->ui", inverse, covariance[0, 1:] * there)
-            one = np.einsum("uij,uj->ui", inverse, there)
-            rest = 1 - x.sum(1, keepdims=True)
-            w = (x + rest / np.maximum(one.sum(1, keepdims=True), 1e-12) * one) * there
-        total = w.sum(1, keepdims=True)
-        out.append(w / np.where(np.abs(total) > 1e-9, total, 1))
-    return np.stack(out)
-
-
-def _inverse(covariance: Float, noise: Float, patterns: Bool) -> Float:
-    """Inverses ``(u, t, t)`` over the dates of each pattern; the others stand alone."""
-    there = patterns.astype("float64")
-    matrix = covariance * there[:, :, None] * there[:, None]
-    each = np.arange(len(noise))
-    matrix[:, each, each] += np.where(patterns, noise, 1)
-    return np.linalg.inv(matrix)
+def _between(z: Tensor, seen: Tensor, apart: Tensor) -> Tensor:
+    """Linear interpolation between the nearest dates seen before and after, else the nearest."""
+    far = torch.where(seen, apart.abs().to(z)[:, None], torch.inf)  # (t, p)
+    earlier = (apart <= 0)[:, None]
+    before, i = torch.where(earlier, far, torch.inf).min(0)
+    after, k = torch.where(earlier, torch.inf, far).min(0)
+    both = before.isfinite() & after.isfinite()
+    share = torch.where(both, before / (before + after).clamp(min=1e-6), before.isinf().to(z))
+    first, second = (z.gather(0, n[None, None].expand(1, *z.shape[1:]))[0] for n in (i, k))
+    return first + share * (second - first)
 
 
 def _fitted(z: Tensor, seen: Tensor, apart: Tensor, days: float, *, line: bool) -> Tensor:
@@ -210,63 +140,33 @@ def _fitted(z: Tensor, seen: Tensor, apart: Tensor, days: float, *, line: bool) 
     return level
 
 
-def _haze(some: Float, seen: Bool, apart: Float) -> Float:
-    """How much more each date contradicts the others than dates do, ``(t,)``, 0 for most.
+def _error(z: Tensor, seen: Tensor, apart: Tensor) -> Tensor | None:
+    """Mean absolute error ``(b,)`` of dates that were observed, predicted as the target is.
 
-    Kriging's error of each date predicted from all others has a closed form (Dubrule 1983,
-    "Cross validation of kriging in a unique neighborhood").
+    ``z (t, b, s)`` and ``seen (t, s)`` are sampled pixels. None if too few dates can be predicted
+    from others that are as far from them as those of the target are.
     """
-    patterns, which = np.unique(seen.T, axis=0, return_inverse=True)
-    covariance = _covariance("straight", 0.0, np.concatenate([[0.0], apart]))[1:, 1:]
-    inverse = _inverse(covariance, np.full(len(apart), 0.3), patterns)
-    one = np.einsum("uij,uj->ui", inverse, patterns.astype("float64"))
-    total = np.maximum(one.sum(1), 1e-12)[:, None, None]
-    inverse = inverse - one[:, :, None] * one[:, None] / total
-    q = np.maximum(np.diagonal(inverse, axis1=1, axis2=2), 1e-9)
-    off = np.einsum("sij,jbs->sib", (inverse / np.sqrt(q)[:, :, None])[which.ravel()], some)
-    count = np.maximum(seen.sum(1) * some.shape[1], 1)
-    error = ((np.abs(off) * seen.T[:, :, None]).sum((0, 2)) / count) ** 2
-    return np.asarray(np.maximum(error / (np.median(error) + 1e-12) - 1, 0))
-
-
-def _combine(some: Float, seen: Bool, apart: Float, haze: Float) -> tuple[Float, Float] | None:
-    """Shares of the rules and fits ``(m,)``, and the error they make together, ``(b,)``."""
-    before, after = (
-        float(np.min(s * apart, initial=np.inf, where=s * apart >= 0)) for s in (-1, 1)
-    )
-    count = len(USUAL)
-    gram, errors = np.zeros((count, count)), []
-    for i in range(len(apart)):
-        since = apart - apart[i]
+    day: NDArray[np.float64] = apart.cpu().numpy().astype("float64")
+    before, after = -day[day <= 0].max(), day[day > 0].min()
+    errors = []
+    for i in range(len(day)):
+        since = day - day[i]
         near = (since > -ALIKE * before) & (since < ALIKE * after)
-        rest = np.flatnonzero(~near & (np.arange(len(apart)) != i))
-        both = (np.isinf(before) or bool((since[rest] < 0).any())) and (
-            np.isinf(after) or bool((since[rest] > 0).any())
+        rest = np.flatnonzero(~near & (np.arange(len(day)) != i))
+        if not (since[rest] < 0).any() or not (since[rest] > 0).any():
+            continue
+        known = seen[rest]
+        good = seen[i] & known.any(0)
+        if int(good.sum()) < 32:
+            continue
+        said, _ = _readings(
+            z[rest][..., good], known[:, good], torch.from_numpy(since[rest]).to(z)
         )
-        if not len(rest) or not both:
-            continue
-        good = seen[i] & seen[rest].any(0)
-        if good.sum() < 32:
-            continue
-        patterns, which = np.unique(seen[rest][:, good].T, axis=0, return_inverse=True)
-        weights = _weights(since[rest], patterns, haze[rest])[:, which.ravel()]  # (r, s, t)
-        said = np.einsum("rst,tbs->rbs", weights, some[rest][..., good])
-        z, known = torch.from_numpy(some[rest][..., good]), torch.from_numpy(seen[rest][:, good])
-        day = torch.from_numpy(since[rest])
-        fits = [_fitted(z, known, day, days, line=line).numpy() for line, days in FITS]
-        off = np.concatenate([said, fits]) - some[i][:, good]  # (m, b, s)
-        unit = np.abs(off[0]).mean() + 1e-3
-        gram += np.einsum("rbs,qbs->rq", off, off) / (unit**2 * off[0].size)
-        errors.append(off)
-    if len(errors) < FEWEST:
-        return None
-    gram /= len(errors)
-    usual, hold = np.array(USUAL), HOLD / len(errors) * float(np.trace(gram)) / count
-    sure = 1e3 * np.sqrt(np.trace(gram) + 1)
-    root = np.linalg.cholesky(gram + 1e-9 * (np.trace(gram) + 1) * np.eye(count)).T
-    a = np.concatenate([root, np.sqrt(hold) * np.eye(count), np.full((1, count), sure)])
-    b = np.concatenate([np.zeros(count), np.sqrt(hold) * usual, [sure]])
-    shares = nnls(a, b)[0]
-    shares = shares / shares.sum()
-    error = np.mean([np.abs(np.tensordot(shares, off, 1)).mean(1) for off in errors], axis=0)
-    return shares, error
+        errors.append((said - z[i][:, good]).abs().mean(1))
+    return torch.stack(errors).mean(0) if len(errors) >= FEWEST else None
+
+
+def _smooth(values: Tensor) -> Tensor:
+    height, width = values.shape[-2:]
+    padded = F.pad(values, (0, -width % CELL, 0, -height % CELL), mode="replicate")
+    return enlarge(pool(padded), (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
