@@ -41,6 +41,10 @@ FITS: tuple[tuple[bool, float, int], ...] = (
 """Whether a line or a level is fitted, days in which a date's weight falls to a third, and how
 often its reading counts; linear interpolation counts once."""
 
+ENDS: tuple[tuple[bool, float, int], ...] = ((False, 5.0, 1), (False, 10.0, 1), (False, 20.0, 1))
+"""The same before the first date and after the last, where lines run away; the days are then
+counted from the nearest date, which counts once."""
+
 REWEIGHT = 6
 """Times that a fit weighs the dates anew, by how far they are off."""
 
@@ -70,13 +74,12 @@ def interpolate_date(
     tuple of Tensor, or None
         Estimate and its expected absolute error, ``(b, y, x)``, and days to the nearest date
         used, ``(y, x)``, infinite where none of the dates used was seen. None where too few
-        dates were observed to learn from, and before the first and after the last date: what
-        was tried there was no better than the nearest date.
+        dates were observed to learn from.
     """
     share = seen.float().mean((1, 2)).cpu().numpy()
     day = apart.cpu().numpy().astype("float64")
     order = [i for i in np.argsort(np.abs(day), kind="stable") if share[i] > SEEN][:NEAR]
-    if len(order) < FEWEST or not day[order].min() < 0 < day[order].max():
+    if len(order) < FEWEST:
         return None
     index = torch.tensor(sorted(order, key=lambda i: (day[i], i)), device=z.device)
     z, seen, apart = z[index], seen[index], apart[index]
@@ -96,12 +99,15 @@ def interpolate_date(
 def _readings(z: Tensor, seen: Tensor, apart: Tensor) -> tuple[Tensor, Tensor]:
     """Median of all readings of ``z (t, b, p)`` at day 0, and how far nearby dates are from it."""
     found = [_between(z, seen, apart)]
-    for line, days, times in FITS:
-        found += [_fitted(z, seen, apart.to(z), days, line=line)] * times
+    inside = bool((apart < 0).any() and (apart > 0).any())
+    since = apart.to(z)
+    for line, days, times in FITS if inside else ENDS:
+        first = 0 if inside else since.abs().min() * since.sign()
+        found += [_fitted(z, seen, since - first, days, line=line)] * times
     ranked = torch.stack(found).sort(0).values
     middle = len(found) // 2
     mean = (ranked[middle] + ranked[(len(found) - 1) // 2]) / 2
-    near = seen.to(z) * torch.exp(-apart.abs().to(z) / FITS[1][1])[:, None]
+    near = seen.to(z) * torch.exp(-(since.abs() - since.abs().min()) / FITS[1][1])[:, None]
     off = (near.unsqueeze(1) * (z - mean).abs()).sum(0) / near.sum(0).clamp(min=1e-9)
     return mean, off
 
@@ -147,21 +153,21 @@ def _error(z: Tensor, seen: Tensor, apart: Tensor) -> Tensor | None:
     from others that are as far from them as those of the target are.
     """
     day: NDArray[np.float64] = apart.cpu().numpy().astype("float64")
-    before, after = -day[day <= 0].max(), day[day > 0].min()
+    before = np.min(-day, initial=np.inf, where=day <= 0)
+    after = np.min(day, initial=np.inf, where=day > 0)
     errors = []
     for i in range(len(day)):
         since = day - day[i]
         near = (since > -ALIKE * before) & (since < ALIKE * after)
         rest = np.flatnonzero(~near & (np.arange(len(day)) != i))
-        if not (since[rest] < 0).any() or not (since[rest] > 0).any():
+        sides = (since[rest] <= 0).any(), (since[rest] > 0).any()
+        if sides != (bool(np.isfinite(before)), bool(np.isfinite(after))):
             continue
         known = seen[rest]
         good = seen[i] & known.any(0)
         if int(good.sum()) < 32:
             continue
-        said, _ = _readings(
-            z[rest][..., good], known[:, good], torch.from_numpy(since[rest]).to(z)
-        )
+        said, _ = _readings(z[rest][..., good], known[:, good], torch.from_numpy(since[rest]).to(z))
         errors.append((said - z[i][:, good]).abs().mean(1))
     return torch.stack(errors).mean(0) if len(errors) >= FEWEST else None
 

@@ -54,8 +54,8 @@ class _Date:
             pixels, valid = self._stack.read_date(self._index, box)
             return np.where(valid, pixels, np.float32(np.nan))
         block = self._stack.retarget(self._index).read_scene(box)
-        # Where any band is missing the pixel was not observed, whatever its values say.
-        return block.values if self._what == "values" else ~block.valid
+        # A band on its own is missing where it holds nodata, which xarray sees for itself.
+        return block.values if self._what == "values" else block.cloud | block.empty.all(0)
 
     def array(self) -> da.Array:
         """The same as a dask array."""
@@ -170,7 +170,7 @@ def write_cube(
     try:
         with _Parts(progress, parts):
             if ending == ".zarr":
-                made.to_zarr(part, mode="w", consolidated=False)
+                made.to_zarr(part, mode="w", zarr_format=2, consolidated=True)
             else:
                 made.to_netcdf(part, engine="h5netcdf")
         if path.exists():
