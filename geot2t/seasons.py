@@ -14,7 +14,7 @@ from typing import Any
 from geot2t.calibrate import Outcomes
 from geot2t.errors import InputError, OutputError
 from geot2t.fill import Estimates
-from geot2t.io.collection import COLLECTION, write_collection
+from geot2t.io.collection import check_list, write_collection
 from geot2t.io.publish import check_targets, output_paths, refuse
 from geot2t.io.series import open_series
 from geot2t.io.stack import EPOCH, Location, Stack
@@ -47,7 +47,7 @@ class Season:
     """What was found of each raster."""
 
     collection: Path | None
-    """The list of their STAC Items; None of a cube."""
+    """The list of their STAC Items and of those of earlier runs; None of a cube."""
 
     warnings: tuple[str, ...]
     """What the user should know, one sentence each."""
@@ -92,7 +92,7 @@ def interpolate(
 
     Of a date that was observed the raster is its scene with the gaps filled: every observed
     pixel is that of the file, bit for bit. Of any other date all pixels are predicted. Beside each
-    lie its quality and error rasters and its STAC Item, and ``items.json`` lists all Items.
+    lie its quality and error rasters and its STAC Item; ``items.json`` lists all in the folder.
 
     Parameters
     ----------
@@ -261,13 +261,13 @@ class _Job:
         for path in paths:
             named = output_paths(path, error=self.request.error)
             check_targets(named, inputs, overwrite=self.overwrite)
-        refuse(self.folder / COLLECTION, overwrite=self.overwrite)
+        check_list(self.folder, overwrite=self.overwrite)
         outcomes: Outcomes = {}
         results = [
             self._one(day, path, outcomes, _part(self.progress, number, len(paths)))
             for number, (day, path) in enumerate(zip(self.days, paths, strict=True))
         ]
-        listed = write_collection(self.folder, [output_paths(path).item for path in paths])
+        listed = write_collection(self.folder)
         notes = dict.fromkeys(note for result in results for note in result.warnings)
         about = {"type": "FeatureCollection", "features": [dict(r.item) for r in results]}
         return Season(tuple(paths), tuple(results), listed, tuple(notes), about)
