@@ -65,11 +65,12 @@ class Request:
         return {
             "clouds": self.clouds, "date": self.date, "max_error": self.max_error,
             "max_distance": self.max_distance, "keep_nodata": self.keep_nodata,
-            "max_gap": self.max_gap, "error": self.error, "format": self.driver,
+            "error": self.error, "format": self.driver,
             "creation_options": dict(self.creation_options or {}), "window": self.window,
             "overlap": self.overlap, "batch": self.batch, "adapt": self.adapt,
             "sharp": self.sharp, "seed": self.seed, "method": self.method,
             "bands": list(self.bands),
+            **({} if self.max_gap is None else {"max_gap": self.max_gap}),
         }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ LAYERS = [
         "io",
         "checkpoint",
         "blind",
+        "hidden",
         "calibrate",
         "sharpen",
         "baselines",

@@ -207,6 +207,7 @@ def test_far_from_every_date_nothing_is_made_up(series, tmp_path) -> None:
     assert (read(near)[:, disc()] == 0).all()
     assert not read(far).any()
     assert np.isnan(beside(far, "error")).all()
+    assert found.results[0].item["properties"]["geot2t:options"]["max_gap"] == 2
     assert any("nothing was observed on 2024-06-05" in note for note in found.warnings)
 
 

@@ -19,7 +19,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.typing import Key
 from numpy.typing import NDArray
 
-from geot2t import blind, calibrate, shortlist, survey
+from geot2t import blind, hidden, shortlist, survey
 from geot2t.grid import Box, lattice
 from geot2t.xr import tasks
 from geot2t.xr.reading import Group, Reader
@@ -143,7 +143,7 @@ class _Plan:
         ]
         windows = blinded
         if any(target.index is not None for target in self._targets):
-            more = calibrate.windows_read(job.extent, **job.windowing)
+            more = hidden.windows_read(job.extent, **job.windowing)
             windows = list(dict.fromkeys([*more, *blinded]))
         found: list[Key] = []
         for t, target in enumerate(self._targets):

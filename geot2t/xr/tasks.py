@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geot2t import blind, calibrate
+from geot2t import blind, calibrate, hidden
 from geot2t.arrays import Arrays, Bands, Piece, scene_block
 from geot2t.baselines import METHODS
 from geot2t.calibrate import SelfCheck, chosen
@@ -226,7 +226,7 @@ def cases(
     dates : tuple of int or None, optional
         The dates that are used, if not all.
     valid : list of ndarray of bool, shape ``(y, x)``
-        Where the target was observed in the windows of `geot2t.calibrate.windows_read`; empty for
+        Where the target was observed in the windows of `geot2t.hidden.windows_read`; empty for
         a date that never was.
     everywhere : list of ndarray of bool, shape ``(date, y, x)``
         Where all dates were, in the windows of `geot2t.blind.windows_read`.
@@ -238,12 +238,12 @@ def cases(
     """
     found: list[Any] = []
     if valid:
-        windows = calibrate.windows_read(job.extent, **job.windowing)
+        windows = hidden.windows_read(job.extent, **job.windowing)
         some = lattice(job.extent, job.extent, size=job.window, overlap=job.overlap)
         if len(windows) == sum(1 for _ in some) and all(v.all() for v in valid):
             return None
         known = _Validity(job.extent, dict(zip(windows, valid, strict=True)))
-        found = calibrate.find_cases(known, **job.windowing)
+        found = hidden.find_cases(known, **job.windowing)
     if not found:
         used = dates or target.dates
         keep = [-1 if i is None else i for i in used]
