@@ -45,6 +45,9 @@ ENDS: tuple[tuple[bool, float, int], ...] = ((False, 5.0, 1), (False, 10.0, 1), 
 """The same before the first date and after the last, where lines run away; the days are then
 counted from the nearest date, which counts once."""
 
+SCALED = 2048
+"""Pixels from which the usual distance of dates from a fit is taken."""
+
 REWEIGHT = 6
 """Times that a fit weighs the dates anew, by how far they are off."""
 
@@ -126,23 +129,26 @@ def _between(z: Tensor, seen: Tensor, apart: Tensor) -> Tensor:
 
 def _fitted(z: Tensor, seen: Tensor, apart: Tensor, days: float, *, line: bool) -> Tensor:
     """Level, or line in time, of each pixel's course, read at the target, ``(b, p)``."""
-    near = seen.to(z) * torch.exp(-apart.abs() / days)[:, None]  # (t, p)
-    trust = torch.ones_like(z)
+    near = (seen.to(z) * torch.exp(-apart.abs() / days)[:, None]).unsqueeze(1)  # (t, 1, p)
+    step = max(z.shape[2] // SCALED, 1)
+    shown = seen[:, ::step]
+    weight = near.expand_as(z)
     x = (apart / days)[:, None, None]
-    level = along = torch.zeros_like(z[0])
     for again in range(REWEIGHT, -1, -1):
-        weight = near.unsqueeze(1) * trust  # (t, b, p)
         total = weight.sum(0).clamp(min=1e-9)
         level = (weight * z).sum(0) / total
+        off = z - level
         if line:
             middle = (weight * x).sum(0) / total
-            spread = (weight * (x - middle).square()).sum(0) / total
-            along = (weight * (x - middle) * (z - level)).sum(0) / total / (spread + STEADY)
+            lean = x - middle
+            turned = weight * lean
+            spread = (turned * lean).sum(0) / total + STEADY
+            along = (turned * off).sum(0) / total / spread
             level = level - along * middle
+            off = off - along * lean
         if again:
-            off = (z - level - along * x).abs()
-            usual = off.transpose(0, 1)[:, seen].median().clamp(min=1e-6)
-            trust = 1 / (1 + (off / (2 * usual)).square())
+            usual = off[..., ::step].transpose(0, 1)[:, shown].abs().median().clamp(min=1e-6)
+            weight = near / (1 + (off / (2 * usual)).square())
     return level
 
 
