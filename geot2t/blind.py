@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geot2t.fill import Around, Block, Float
+from geot2t.fill import Block, Float
 from geot2t.grid import Box, lattice
 
 WINDOWS = 6
@@ -70,12 +70,8 @@ class HiddenDate:
         at = order.index(self.date)
         pixels, valid = block.pixels[order], block.valid[order]
         pixels[at], valid[at] = 0, False
-        around = block.around
-        if around is not None:
-            more, known = around.pixels[order], around.valid[order]
-            more[at], known[at] = 0, False
-            around = Around(more, known)
-        return Block(pixels, valid, block.days[order], block.box, around), at
+        # What lies around shows nothing of the date either.
+        return Block(pixels, valid, block.days[order], block.box), at
 
     def truth(self, block: Block, _target: int) -> Float:
         """The date as it was observed, ``(band, y, x)``."""

@@ -181,9 +181,10 @@ def test_a_cube_holds_the_pixels_of_the_rasters(series, tmp_path, driver) -> Non
     assert not [name for name in names(tmp_path / "out") if "part" in name or "old" in name]
 
 
-def test_arrays_of_xarray_get_the_same_pixels(series, tmp_path) -> None:
+@pytest.mark.parametrize("window", [64, 128])
+def test_arrays_of_xarray_get_the_same_pixels(series, tmp_path, window) -> None:
     asked = ["2024-05-13", "2024-06-02"]
-    found = make(series, tmp_path / "out", asked)
+    found = make(series, tmp_path / "out", asked, window=window)
     values = np.stack([read(series / f"{day}.tif") for day in DAYS])
     cube = xr.DataArray(
         values,
@@ -192,7 +193,7 @@ def test_arrays_of_xarray_get_the_same_pixels(series, tmp_path) -> None:
         attrs={"_FillValue": 0},
     )
     for one in (cube, cube.chunk(time=2, y=40)):
-        out = geot2t.interpolate(one, asked, model=Methods(), **SMALL)
+        out = geot2t.interpolate(one, asked, model=Methods(), window=window, overlap=16)
         for i, path in enumerate(found.paths):
             np.testing.assert_array_equal(out.filled[i], read(path))
             np.testing.assert_array_equal(out.error[i], beside(path, "error"))
