@@ -19,11 +19,12 @@ from scipy.ndimage import distance_transform_edt
 
 from geot2t import blind
 from geot2t.blind import HiddenDate
+from geot2t.draws import USUAL
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
 from geot2t.grid import Box
 from geot2t.hidden import HiddenPixels, Shapes, find_cases
-from geot2t.intervals import DEFAULT_FACTOR, Errors, factor_at, factors
+from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors, likeness
 
 _SAMPLES = 8192
 _FEW_SAMPLES, _FEW_CASES = 500, 3
@@ -83,6 +84,11 @@ class SelfCheck:
 
     dates: int = 0
     """Other dates that stood in for one of which nothing was observed."""
+    together: NDArray[np.float64] | None = None
+    """Correlations of the errors between bands, ``(band, band)``; None where not measured."""
+
+    alike: NDArray[np.float64] | None = None
+    """Correlations of the errors of pixels `geot2t.intervals.LAGS` apart, ``(lag,)``; likewise."""
 
 
 Case = HiddenPixels | HiddenDate
@@ -97,6 +103,7 @@ class _Outcome:
     scale: Float  # (band, n)
     away: Float  # (n,), pixels to the nearest observed one
     lone: Bool  # (n,), True where no other date was used
+    alike: NDArray[np.float64]  # (band, lag), see `geot2t.intervals.likeness`
 
 
 def self_check(
@@ -197,6 +204,8 @@ def conclude(
         cases=len(found),
         pixels=int(sum(case.hidden.sum() for case in found)),
         dates=len(hidden),
+        together=correlations(chosen),
+        alike=_alike(outcomes, methods),
     )
 
 
@@ -230,6 +239,12 @@ def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
         return Prediction(mean, half, nearest)
 
     return predict
+
+
+def likenesses(check: SelfCheck, bands: int) -> tuple[NDArray[np.float64], Sequence[float]]:
+    """How alike errors are, as `geot2t.draws.Draws` takes it; the usual where not measured."""
+    together = np.eye(bands) if check.together is None else check.together
+    return together, USUAL if check.alike is None else check.alike.tolist()
 
 
 def _impossible(estimates: Estimates, method: str, bands: int, reason: str) -> SelfCheck:
@@ -273,8 +288,8 @@ def evaluate(
         **beside([shown]),
     )
     at = _sampled(case)
-    truth = case.truth(block, source.target)
-    truth = truth.reshape(len(truth), -1)[:, at]
+    whole = case.truth(block, source.target)
+    truth = whole.reshape(len(whole), -1)[:, at]
     away = _distance(shown.valid[target])
     return {
         method: _Outcome(
@@ -282,6 +297,7 @@ def evaluate(
             scale=said.scale[0].reshape(truth.shape[0], -1)[:, at],
             away=away.ravel()[at],
             lone=np.isinf(said.days[0]).ravel()[at],
+            alike=likeness(said.mean[0] - whole, said.scale[0], case.hidden),
         )
         for method, said in out.items()
     }
@@ -344,6 +360,15 @@ def _of_winner(case: Case, outcome: dict[str, _Outcome], methods: Sequence[str])
 def _groups(cases: Sequence[Case]) -> list[int]:
     """Cases that tell the same thing: those of one date that was hidden whole."""
     return [case.date if isinstance(case, HiddenDate) else i for i, case in enumerate(cases)]
+
+
+def _alike(
+    outcomes: list[dict[str, _Outcome]], methods: Sequence[str]
+) -> NDArray[np.float64] | None:
+    """Mean over cases and bands, for the chosen methods."""
+    each = np.stack([o[m].alike[b] for o in outcomes for b, m in enumerate(methods)])
+    known = np.isfinite(each).any(0)
+    return np.nanmean(each, 0) if known.all() else None
 
 
 def _factors(

@@ -10,11 +10,14 @@ import click
 
 from geot2t import __version__
 from geot2t.commands.demo import demo
+from geot2t.commands.doctor import doctor
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
 from geot2t.commands.inpaint import inpaint
 from geot2t.commands.interpolate import interpolate
+from geot2t.commands.mask import mask
 from geot2t.commands.train import train
+from geot2t.commands.view import view
 from geot2t.errors import Geot2tError
 
 
@@ -51,7 +54,7 @@ def main() -> None:
     """
 
 
-for _command in (demo, inpaint, interpolate, evaluate, train, info, verify):
+for _command in (demo, inpaint, interpolate, evaluate, train, mask, info, view, verify, doctor):
     main.add_command(_command)
 
 

@@ -54,6 +54,15 @@ from geot2t.commands.options import (
 @fill_options
 @click.option("--keep-nodata", is_flag=True, help="Fill only what the cloud mask marks.")
 @click.option(
+    "--samples",
+    type=click.IntRange(0, 999),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on "
+    "their standard deviation (_spread.tif).",
+)
+@click.option(
     "--adapt",
     type=click.IntRange(0),
     metavar="STEPS",
@@ -61,6 +70,11 @@ from geot2t.commands.options import (
     show_default=True,
     help="First teach the network the other dates by so many steps of training; slow, and used "
     "only where the self-check finds that it helped.",
+)
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Also write a page that shows the scene before and after (.html); see geot2t view.",
 )
 @click.option(
     "--format",
