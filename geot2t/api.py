@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from geot2t import jobs
+from geot2t import jobs, seasons
 from geot2t.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,29 +48,40 @@ def inpaint(
     return xr.inpaint(_cube(scene), *args, **options)
 
 
-def interpolate(cube: DataArray | Dataset, dates: Any, **options: Any) -> Dataset:
-    """Predict whole dates of a cube of xarray, whether they were observed or not.
+@overload
+def interpolate(
+    cube: str | Path | Sequence[str | Path], out: str | Path, *args: Any, **options: Any
+) -> seasons.Season: ...
+@overload
+def interpolate(cube: DataArray | Dataset, dates: Any, **options: Any) -> Dataset: ...
+def interpolate(cube: Any, *args: Any, **options: Any) -> seasons.Season | Dataset:
+    """Predict whole dates of a series of files, or of a cube of xarray, observed or not.
 
     Parameters
     ----------
-    cube : DataArray or Dataset
-    dates : date, str, datetime64, or several
-    **options
-        As for `geot2t.xr.interpolate`.
+    cube : str or Path, or several; DataArray or Dataset
+        A folder, files or patterns; or a cube.
+    *args, **options
+        For files as for `geot2t.seasons.interpolate`: the folder to write to, then the dates. For
+        a cube as for `geot2t.xr.interpolate`: the dates.
 
     Returns
     -------
-    Dataset
-        At ``dates``; lazily where the cube is lazy.
+    Season or Dataset
+        Of files what was written and found; of a cube its values at the dates, lazily where the
+        cube is lazy.
 
     Raises
     ------
     Geot2tError
         If the cube, a date, an option or the model cannot be used.
     """
+    several = isinstance(cube, list | tuple) and cube
+    if all(isinstance(c, str | Path) for c in (cube if several else [cube])):
+        return seasons.interpolate(cube, *args, **options)
     from geot2t import xr
 
-    return xr.interpolate(_cube(cube), dates, **options)
+    return xr.interpolate(_cube(cube), *args, **options)
 
 
 def _cube(cube: Any) -> DataArray | Dataset:

@@ -14,6 +14,7 @@ from geot2t.commands.doctor import doctor
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
 from geot2t.commands.inpaint import inpaint
+from geot2t.commands.interpolate import interpolate
 from geot2t.commands.mask import mask
 from geot2t.commands.train import train
 from geot2t.commands.view import view
@@ -47,12 +48,13 @@ def main() -> None:
     Examples
       geot2t demo
       geot2t inpaint scene.tif --series other_dates/
+      geot2t interpolate dates/ -o season/ --every 10d
       geot2t evaluate dates/ -o evaluation/
       geot2t info scene.tif
     """
 
 
-for _command in (demo, inpaint, evaluate, train, mask, info, view, verify, doctor):
+for _command in (demo, inpaint, interpolate, evaluate, train, mask, info, view, verify, doctor):
     main.add_command(_command)
 
 

@@ -24,6 +24,9 @@ NOT_FILLED, OBSERVED, FROM_DATES, FROM_SURROUNDINGS = range(4)
 NO_DATE = 255
 """Value of the days band where no other date was used, or none within 254 days."""
 
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is in all, such as pixels."""
+
 FARTHEST = 2048
 """Greatest `Rules.max_distance`, in pixels; a block is read with a margin as wide."""
 
@@ -41,6 +44,9 @@ class Rules:
     keep_nodata: bool = False
     """Fill only what a cloud mask or quality raster marks."""
 
+    max_gap: float | None = None
+    """Days to the nearest date used, for a pixel that other dates show."""
+
     def __post_init__(self) -> None:
         if self.max_error is not None and not self.max_error > 0:
             raise InputError(f"the greatest error must be above 0, got {self.max_error:g}")
@@ -48,6 +54,8 @@ class Rules:
             raise InputError(
                 f"the greatest distance must be 0 to {FARTHEST} px, got {self.max_distance}"
             )
+        if self.max_gap is not None and not self.max_gap >= 0:
+            raise InputError(f"the greatest gap must not be negative, got {self.max_gap:g} days")
 
 
 class SceneBlock(Protocol):
@@ -262,6 +270,8 @@ class Stream:
         accept: Bool = gap.copy()
         if self.rules.max_error is not None:
             accept[((half > self.rules.max_error) & task.wanted).any(0)] = False
+        if self.rules.max_gap is not None:
+            accept[np.isfinite(filled.days) & (filled.days > self.rules.max_gap)] = False
         alone: Bool = np.logical_and(accept, np.isinf(filled.days))
         if not self.lone and alone.any():
             far = far_from_observed(self.scene, task.box, alone, self.rules.max_distance)

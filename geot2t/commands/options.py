@@ -101,6 +101,67 @@ scene_options = options(
 )
 
 
+def key_values(
+    _ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]
+) -> dict[str, str]:
+    """Pairs that were given as ``NAME=VALUE``."""
+    found = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    if len(found) != len(pairs):
+        raise click.BadParameter("give each as NAME=VALUE, such as COMPRESS=ZSTD, and once")
+    return found
+
+
+fill_options = options(
+    click.option(
+        "--max-error",
+        type=click.FloatRange(0, min_open=True),
+        metavar="X",
+        help="Leave pixels out whose 90 % interval is wider than X to either side, in the units of "
+        "the file, in any band.",
+    ),
+    click.option(
+        "--max-distance",
+        type=click.IntRange(0, 2048),
+        metavar="PX",
+        default=64,
+        show_default=True,
+        help="Where no other date shows the ground, fill up to this far from an observed pixel.",
+    ),
+    click.option(
+        "--sharp",
+        is_flag=True,
+        help="Give the fill the texture of the ground instead of the least error.",
+    ),
+    click.option("--no-error", is_flag=True, help="Do not write the error raster."),
+    click.option(
+        "--co",
+        "creation_options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=key_values,
+        help="GDAL creation option. May be repeated.",
+    ),
+    click.option(
+        "--method",
+        default="auto",
+        metavar="NAME",
+        callback=lambda ctx, option, name: str(click.Choice(_methods()).convert(name, option, ctx)),
+        shell_complete=lambda _ctx, _option, begun: [n for n in _methods() if n.startswith(begun)],
+        show_default=True,
+        help="Method for all bands: network or prior, which use the model; linear, nearest, "
+        "previous, next, median, least-cloudy, harmonic or whittaker, in time; fillnodata or "
+        "biharmonic, in space. Or auto: for each band, whichever of network, prior and linear the "
+        "self-check finds best.",
+    ),
+)
+
+
+def _methods() -> tuple[str, ...]:
+    from geot2t.methods import NAMES  # not at the top: `geot2t --help` is to be quick
+
+    return NAMES
+
+
 model_options = options(
     click.option(
         "--model",
@@ -189,16 +250,6 @@ search_options = options(
         help="When to search. [default: from 60 days before SCENE to 60 days after]",
     ),
 )
-
-
-def key_values(
-    _ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]
-) -> dict[str, str]:
-    """Pairs that were given as ``NAME=VALUE``."""
-    found = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-    if len(found) != len(pairs):
-        raise click.BadParameter("give each as NAME=VALUE, such as COMPRESS=ZSTD, and once")
-    return found
 
 
 def listed(*given: str | None) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from geot2t.io.composed import Parts
 
 # Those that name the acquisition come first; TIFFTAG_DATETIME is at times when a file was made.
-_DATE_TAGS = (
+DATE_TAGS = (
     "ACQUISITION_DATE", "ACQUISITIONDATETIME", "ACQUISITION_TIME", "DATE_ACQUIRED",
     "SENSING_TIME", "DATATAKE_1_DATATAKE_SENSING_START", "PRODUCT_START_TIME",
     "RANGEBEGINNINGDATE", "START_DATETIME", "DATETIME", "DATE", "TIME_START",
@@ -261,7 +261,7 @@ def find_date(tags: Mapping[str, str], name: str) -> tuple[date | None, str | No
     date or None, str or None
         The date, and the tag that gave it or ``"file name"``.
     """
-    for tag in _DATE_TAGS:
+    for tag in DATE_TAGS:
         if tag in tags and (found := parse_date(tags[tag])) is not None:
             return found, tag
     found = names.date_in_name(name)

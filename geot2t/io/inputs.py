@@ -12,6 +12,7 @@ from geot2t.errors import InputError
 from geot2t.io.assets import read_item
 from geot2t.io.header import Header, read_header
 from geot2t.io.names import scenes_among, scenes_in
+from geot2t.io.pages import pages_in
 from geot2t.io.place import Grid, degrees, overlap
 from geot2t.io.safe import is_url
 from geot2t.stac import Item, Search, is_stac, items_of, load_items
@@ -159,9 +160,15 @@ def expand(item: Location, like: str | None) -> list[Location]:
     """Files and addresses that one of a user's paths or patterns stands for.
 
     ``like`` is the name of the scene, whose kind of file is looked for in folders; see `scenes_in`.
+    Of a TIFF with several pages each is a file of its own (see `geot2t.io.pages`).
     """
     if is_url(item):
         return [item]
+    found = _expand(item, like)
+    return [page for path in found for page in ([path] if is_stac(path) else pages_in(path))]
+
+
+def _expand(item: Location, like: str | None) -> list[Location]:
     path = Path(item)
     if path.is_dir():
         files = scenes_in(path, like)
@@ -188,5 +195,5 @@ def _same_file(a: Location, b: Location | Item) -> bool:
         return a == b
     try:
         return Path(a).samefile(b)
-    except OSError:
-        return False
+    except OSError:  # a page, which is no file of its own
+        return Path(a) == Path(b)

@@ -114,8 +114,9 @@ def with_sidecars(rasters: Iterable[Path]) -> list[Path]:
 
 
 def default_output(scene: Path) -> Path:
-    """``SCENE_filled.tif`` beside the scene."""
-    return scene.with_name(f"{scene.stem}_filled.tif")
+    """``SCENE_filled.tif`` beside the scene; ``STACK_7_filled.tif`` for its page 7."""
+    page = "_" + scene.suffix.split("#")[1] if "#" in scene.suffix else ""
+    return scene.with_name(f"{scene.stem}{page}_filled.tif")
 
 
 def output_paths(
@@ -180,6 +181,12 @@ def write_bytes(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
+def refuse(path: Path, *, overwrite: bool) -> None:
+    """Raise InputError if there is something at ``path`` that may not be replaced."""
+    if os.path.lexists(path) and not overwrite:
+        raise InputError(f"{path} exists; pass --overwrite to replace it")
+
+
 def check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Make sure, before any work, that the outputs may be put where they should go.
 
@@ -210,8 +217,7 @@ def _check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> 
             raise InputError(f"{final} is a directory; choose another output with -o")
     if not overwrite:
         for final in finals:
-            if os.path.lexists(final):
-                raise InputError(f"{final} exists; pass --overwrite to replace it")
+            refuse(final, overwrite=False)
 
 
 def check_space(folder: Path, need: int) -> None:
