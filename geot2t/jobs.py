@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -17,6 +17,7 @@ from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
 from geot2t.calibrate import SelfCheck, chosen, self_check
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
+from geot2t.grid import Box
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
 from geot2t.io.metadata import RasterMeta
@@ -249,7 +250,7 @@ def inpaint(
         with outputs_of(stack, path, request, overwrite=overwrite) as outputs:
             work = Work(stack, request)
             stream = work.stream(outputs.meta)
-            _run(stream, outputs, progress, error=error)
+            run(stream, walk(stack.extent, *outputs.block), write_to(outputs), progress)
             return replace(work.finish(outputs, stream.tally), path=path)
 
 
@@ -334,6 +335,10 @@ class Work:
         survey = self._surveyed.survey if self._surveyed else None
         return Known(self._dates, survey, check, self.lazy.about)
 
+    def recall(self, known: Known) -> None:
+        """Say in the item what was found out by those who predicted pixels."""
+        self.lazy.check, self.lazy.about = known.check, known.about
+
     def stream(self, meta: RasterMeta) -> Stream:
         """The stages between the scene and outputs of such metadata."""
         request = self.request
@@ -406,16 +411,26 @@ def _layout(stack: Stack, meta: RasterMeta) -> Layout:
     return Layout(bands, np.abs(stack.scale), [meta.nodata] * len(bands), to_file)
 
 
-def _run(stream: Stream, outputs: Outputs, progress: Progress | None, *, error: bool) -> None:
+def write_to(outputs: Outputs) -> Callable[[Written], None]:
+    """What puts the blocks of a stream into outputs."""
+    return lambda b: outputs.write(b.box, b.values, b.quality, b.error)
+
+
+def run(
+    stream: Stream,
+    boxes: Iterable[Box],
+    write: Callable[[Written], None],
+    progress: Progress | None = None,
+) -> None:
     """Read ahead, compute and write behind, block by block of the output."""
     extent = stream.scene.extent
     done, total = 0, extent.height * extent.width
 
-    def write(block: Written) -> None:
+    def write_and_say(block: Written) -> None:
         nonlocal done
-        outputs.write(block.box, block.values, block.quality, block.error if error else None)
+        write(block)
         done += block.box.height * block.box.width
         if progress is not None:
             progress(done, total)
 
-    pipeline.overlap(walk(extent, *outputs.block), stream.read, stream.compute, write)
+    pipeline.overlap(boxes, stream.read, stream.compute, write_and_say)

@@ -128,6 +128,11 @@ class Tally:
         """All pixels."""
         return int(self.provenance.sum())
 
+    def count(self, provenance: NDArray[np.uint8]) -> None:
+        """Add the pixels of a block; only what was missing is anything but observed."""
+        self.provenance += np.bincount(provenance.ravel(), minlength=4)
+        self.gap += int((provenance != OBSERVED).sum())
+
 
 @dataclass(frozen=True, slots=True)
 class _Read:
@@ -238,7 +243,7 @@ class Stream:
                 if layout.nodata[band] is not None:
                     values[index][refused[band]] = layout.nodata[band]
                 error[index][unknown[band]] = np.nan
-        self._count(provenance, missing)
+        self.tally.count(provenance)
         return Written(task.box, values, np.stack([provenance, days]), error)
 
     def _accepted(self, task: _Read, gap: Bool, filled: Filled, half: NDArray[np.float64]) -> Bool:
@@ -251,10 +256,6 @@ class Stream:
             far = far_from_observed(self.scene, task.box, alone, self.rules.max_distance)
             accept[far] = False
         return accept
-
-    def _count(self, provenance: NDArray[np.uint8], missing: Bool) -> None:
-        self.tally.provenance += np.bincount(provenance.ravel(), minlength=4)
-        self.tally.gap += int(missing.sum())
 
 
 def far_from_observed(source: Source, box: Box, pixels: Bool, limit: int) -> Bool:
