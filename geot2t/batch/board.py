@@ -130,11 +130,7 @@ class Board:
     def clear(self) -> None:
         """Remove the temporary files of scenes that were cut off, once their workers are gone."""
         for scene in set(self._open.values()):
-            # What another process holds is being written, and will appear whole.
-            with suppress(Geot2tError), locked(output_paths(scene.order.job.output)):
-                pass
-            for part in scene.order.parts.glob(".*.part-*"):
-                part.unlink(missing_ok=True)
+            _clear(scene.order)
 
     def _drain(self, pieces: int) -> None:
         while self._waiting or self._open:
@@ -224,6 +220,7 @@ class Board:
                 self._suspects.append(job)
                 self._say(f"{job.label} was on workers that died; it is tried alone in the end")
                 return
+            _clear(scene.order)
             text = (
                 "each worker that tried it died, the last ones with nothing else to do: is it out "
                 "of memory (--memory-limit), or is the file damaged?"
@@ -256,6 +253,14 @@ class Board:
         if self._progress is not None:
             begun = sum(scene.share for scene in set(self._open.values()))
             self._progress(len(self._found) + begun, self._total)
+
+
+def _clear(order: work.Order) -> None:
+    # What another process holds is being written, and will appear whole.
+    with suppress(Geot2tError), locked(output_paths(order.job.output)):
+        pass
+    for part in order.parts.glob(".*.part-*"):
+        part.unlink(missing_ok=True)
 
 
 def _is_free(output: Path) -> bool:

@@ -105,10 +105,9 @@ class Journal:
         self.last: dict[str, Entry] = {}
         self.owned: set[str] = set()
         try:
-            self._file = path.open("a+b")
-            self._file.seek(0)
-            text = self._file.read()
+            text = path.read_bytes() if path.exists() else b""
             self._take(text)
+            self._file = path.open("ab")
             if text and not text.endswith(b"\n"):
                 self._file.write(b"\n")
         except OSError as error:
