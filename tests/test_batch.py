@@ -355,7 +355,7 @@ def test_a_scene_that_kills_its_workers_is_given_up_alone(tmp_path: Path, one: C
     poison = found.scenes[1]
     assert poison.error.startswith("each worker that tried it died")
     assert "is tried alone in the end" in "\n".join(said)
-    assert said[-1] == f"{poison.scene} failed: {poison.error}"
+    assert said[-1] == f"failed: {poison.scene}: {poison.error}"
     assert not list((tmp_path / "out").glob(".2024*"))
 
 
@@ -385,8 +385,8 @@ def test_a_failed_scene_does_not_stop_the_others(
     assert head.split() == ["scene", "state", "gap", "filled", "by", "seconds"]
     assert [row.split()[1] for row in rows[:4]] == ["filled", "failed", "filled", "failed"]
     assert rows[-1].startswith("4 scenes: 2 filled, 0 kept, 2 failed; mean gap ")
-    assert f"Note: {broken} failed: " in result.stderr
-    assert f"{tmp_path}/nowhere.tif failed: " in result.stderr
+    assert f"Note: failed: {broken} is " in result.stderr
+    assert f"Note: failed: {tmp_path}/nowhere.tif" in result.stderr
     out = tmp_path / "out"
     assert (out / "2024-05-01_filled.tif").exists()
     assert (out / "sub" / "two_quality.tif").exists()
@@ -494,7 +494,7 @@ def test_what_cannot_be_begun_is_said_in_a_line(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(cluster, "_SECONDS", 0.2)
     scenes = [a.format(place / "2024-05-01.tif") for a in arguments]
-    result = run(*scenes, "-o", tmp_path / "out", *CLI[2:])
+    result = run(*CLI, *scenes, "-o", tmp_path / "out")
     assert result.exit_code == status
     assert message in result.stderr
     assert "Traceback" not in result.stderr

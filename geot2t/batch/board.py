@@ -116,6 +116,7 @@ class Board:
         """
         self._waiting.extend(jobs)
         self._total = len(jobs)
+        self._tell()
         pieces = -(-_AHEAD * self._threads() // len(jobs))
         try:
             self._drain(pieces)
@@ -238,7 +239,7 @@ class Board:
         if entry.state != KEPT:
             self._journal.add(entry)
         if entry.state == FAILED:
-            self._say(f"{entry.scene} failed: {entry.error}")
+            self._say(f"failed: {entry.complaint}")
         self._found[scene.order.job.output] = entry
         self._tell()
 

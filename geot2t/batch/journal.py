@@ -70,6 +70,11 @@ class Entry:
     """Parts that it was computed in."""
 
     @property
+    def complaint(self) -> str:
+        """Why it failed, with the name of the scene."""
+        return self.error if self.scene in self.error else f"{self.scene}: {self.error}"
+
+    @property
     def intact(self) -> bool:
         """Whether the outputs are there with the sizes that they had."""
         return bool(self.files) and all(

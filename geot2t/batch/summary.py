@@ -54,7 +54,7 @@ def lines(entries: Sequence[Entry], seconds: float) -> list[str]:
         out = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
         if len(failed) > MOST_LINES and listed is not entries:
             out.append(f"... and {len(failed) - MOST_LINES} more that failed")
-        out += ["", *(f"{_short(e.scene, start)}: {e.error}" for e in listed if e.error), ""]
+        out += ["", *(e.complaint for e in failed[:MOST_LINES]), ""]
         if not failed:
             out.pop()
     return [*out, _total(entries, seconds)]
@@ -63,9 +63,8 @@ def lines(entries: Sequence[Entry], seconds: float) -> list[str]:
 def _total(entries: Sequence[Entry], seconds: float) -> str:
     count = counts(entries)
     gaps = [e.gap for e in entries if e.gap is not None]
-    said = (
-        f"{len(entries)} scenes: {count[DONE]} filled, {count[KEPT]} kept, {count[FAILED]} failed"
-    )
+    said = "1 scene: " if len(entries) == 1 else f"{len(entries)} scenes: "
+    said += f"{count[DONE]} filled, {count[KEPT]} kept, {count[FAILED]} failed"
     if gaps:
         said += f"; mean gap {100 * sum(gaps) / len(gaps):.1f} %"
     return f"{said}; {seconds:.0f} s"

@@ -1,0 +1,215 @@
+"""What a batch costs beyond the scenes: start, overhead per scene, second worker, scheduler.
+
+    python benchmarks/batch.py [--scenes 1000] [--size 1024] [--json measured.json]
+
+Prints, one line each, and writes to the JSON that benchmarks/continent.py reads:
+
+- overhead for each of many tiny scenes, and of starting and ending, over a loop in one process;
+- time of a batch that computes, by two workers over one;
+- tasks that the scheduler hands out and takes back in a second, and bytes that it is given;
+- core seconds and bytes of one scene as the packaged sample is tiled to it, by method.
+
+Times of processes that share a machine are noisy: compare ratios, and core seconds before seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle  # noqa: S403  as dask does with what it sends
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import speed
+from rasterio.transform import Affine
+
+from geot2t.batch import batch, work
+from geot2t.batch.cluster import hushed, local_client
+from geot2t.batch.listing import Job
+from geot2t.jobs import inpaint
+from geot2t.request import Request
+
+CHEAP = {"method": "linear", "clouds": "none"}
+METHODS = ("linear", "prior", "auto")
+TASKS = 3000
+REPEATS = 3
+
+
+def tiny(folder: Path, count: int) -> None:
+    """Write scenes of 32 x 32 pixels, all of them with a gap."""
+    folder.mkdir()
+    place = {"crs": "EPSG:32632", "transform": Affine(10, 0, 6e5, 0, -10, 5e6)}
+    size = {"height": 32, "width": 32, "count": 1, "dtype": "uint16", "nodata": 0}
+    for i in range(count):
+        values = np.random.default_rng(i).integers(1, 4000, (1, 32, 32)).astype("uint16")
+        values[:, 8:16, 8:16] = 0
+        with rasterio.open(folder / f"{i:05}.tif", "w", driver="GTiff", **size, **place) as file:
+            file.write(values)
+
+
+def overhead(folder: Path, count: int) -> dict[str, float]:
+    """Seconds per tiny scene in one process, by one worker, and of a run that has nothing to do."""
+    tiny(folder / "tiny", count)
+    (folder / "alone").mkdir()
+    some = sorted((folder / "tiny").glob("*.tif"))[: max(count // 5, 1)]
+    # A stretch before and one after, as the machine may be busier at one end.
+    alone = [_loop(some, folder / "alone")]
+    begun = time.perf_counter()
+    batch(folder / "tiny", folder / "batch", workers=1, **CHEAP)
+    whole = time.perf_counter() - begun
+    alone.append(_loop(some, folder / "alone"))
+    begun = time.perf_counter()
+    batch(folder / "tiny", folder / "batch", workers=1, **CHEAP)
+    again = time.perf_counter() - begun
+    begun = time.perf_counter()
+    batch(some[0], folder / "single", workers=1, **CHEAP)
+    start = time.perf_counter() - begun
+    each = sum(alone) / 2
+    return {
+        "alone": each,
+        "batch": (whole - start) / count,
+        "kept": (again - start) / count,
+        "start": start - each,
+    }
+
+
+def _loop(scenes: list[Path], out: Path) -> float:
+    begun = time.perf_counter()
+    for scene in scenes:
+        inpaint(scene, out / scene.name, overwrite=True, **CHEAP)
+    return (time.perf_counter() - begun) / len(scenes)
+
+
+def second_worker(folder: Path, scenes: int = 8) -> list[float]:
+    """Time by two workers over that by one, of scenes that take long to compute; repeated."""
+    for i in range(scenes):
+        (folder / "work" / str(i)).mkdir(parents=True)
+        speed.build(folder / "work" / str(i), 384, 3, 0.4)
+    ratios = []
+    given: dict[str, Any] = {"method": "prior", "clouds": "qa", "device": "cpu"}
+    pattern = str(folder / "work" / "*" / speed.SCENE)
+    with hushed(), local_client(1, "auto", (), 3) as one, local_client(2, "auto", (), 3) as two:
+        for client in (one, two):  # so that all have loaded what they need
+            batch(pattern, folder / f"warm{client.id}", scheduler=client, **given)
+        for turn in range(REPEATS):
+            took = []
+            for name, client in (("one", one), ("two", two)):
+                begun = time.perf_counter()
+                batch(
+                    pattern,
+                    folder / f"{name}{turn}",
+                    series=["{folder}"],
+                    scheduler=client,
+                    **given,
+                )
+                took.append(time.perf_counter() - begun)
+            ratios.append(took[1] / took[0])
+    return ratios
+
+
+def _nothing(_: work.Order) -> None:
+    pass
+
+
+def scheduler_load(folder: Path) -> dict[str, float]:
+    """Tasks per second through the scheduler, and bytes that a scene is described by."""
+    from distributed import as_completed
+
+    job = Job("scene", folder / "place" / "scene.tif", folder / "scene_filled.tif",
+              series=(folder / "place",))  # fmt: skip
+    order = work.Order(job, Request(), False, None, folder / ".parts" / "0" * 32, 1, None)  # noqa: FBT003
+    with hushed(), local_client(2, "auto", (), 3) as client:
+        begun = time.perf_counter()
+        coming = as_completed(loop=client.loop)
+        ahead = 8
+        for i in range(TASKS):
+            coming.add(client.submit(_nothing, order, key=("nothing", i), pure=False))
+            if i >= ahead:
+                next(coming)
+        for _ in range(min(ahead, TASKS)):
+            next(coming)
+        took = time.perf_counter() - begun
+    return {"tasks_per_second": TASKS / took, "bytes_per_scene": len(pickle.dumps(order))}
+
+
+def throughput(folder: Path, size: int) -> dict[str, Any]:
+    """Core seconds and bytes of one scene of the tiled sample, for each method."""
+    series = folder / "series"
+    series.mkdir()
+    scene = speed.build(series, size, 6, 0.3)
+    with rasterio.open(scene.with_name(f"{scene.stem}_mask.tif")) as file:
+        gap = float(file.read(1).mean())
+    found: dict[str, Any] = {"pixels": size * size, "dates": 6, "gap": gap, "core_seconds": {}}
+    code = "from geot2t.cli import main; main()"
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1"}
+    nothing = _core_seconds([sys.executable, "-c", "import geot2t.jobs, geot2t.model"], env)
+    for method in METHODS:
+        out = folder / f"{method}.tif"
+        command = [sys.executable, "-c", code, "inpaint", str(scene), "--series", str(series), "-o",
+                   str(out), "--clouds", "qa", "--device", "cpu", "-q", "--method", method]  # fmt: skip
+        found["core_seconds"][method] = max(_core_seconds(command, env) - nothing, 0.01)
+    whole = series / "none.tif"
+    scene.with_name(f"{scene.stem}_mask.tif").unlink()
+    command = [sys.executable, "-c", code, "inpaint", str(scene), "-o", str(whole), "--clouds",
+               "none", "-q"]  # fmt: skip
+    found["core_seconds"]["copy"] = max(_core_seconds(command, env) - nothing, 0.01)
+    found["read"] = sum(path.stat().st_size for path in series.glob("2*.tif"))
+    found["written"] = sum(path.stat().st_size for path in folder.glob("auto*"))
+    return found
+
+
+def _core_seconds(command: list[str], env: dict[str, str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)  # noqa: S603  our own
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", type=int, default=1000, help="tiny scenes")
+    parser.add_argument("--size", type=int, default=1024, help="side of the scene that computes")
+    parser.add_argument("--json", type=Path, help="where to write what continent.py reads")
+    parser.add_argument("--only", nargs="*", default=["tiny", "workers", "scheduler", "scene"])
+    options = parser.parse_args()
+    measured: dict[str, Any] = {}
+    if options.json and options.json.exists():
+        measured = json.loads(options.json.read_text())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "tiny" in options.only:
+            t = measured["tiny"] = overhead(folder, options.scenes)
+            print(f"one process     {1e3 * t['alone']:.0f} ms for each of {options.scenes} scenes")
+            print(f"one worker      {1e3 * t['batch']:.0f} ms, {t['batch'] / t['alone']:.2f} times"
+                  f" as long: {1e3 * (t['batch'] - t['alone']):.0f} ms overhead")  # fmt: skip
+            print(f"nothing to do   {1e3 * t['kept']:.0f} ms for each scene that is kept")
+            print(f"start and end   {t['start']:.1f} s")
+        if "workers" in options.only:
+            ratios = measured["two_over_one"] = second_worker(folder)
+            print("two workers     " + ", ".join(f"{r:.2f}" for r in ratios) + " of one's time")
+        if "scheduler" in options.only:
+            s = measured["scheduler"] = scheduler_load(folder)
+            print(f"scheduler       {s['tasks_per_second']:.0f} tasks/s, "
+                  f"{s['bytes_per_scene']} bytes for each scene")  # fmt: skip
+        if "scene" in options.only:
+            m = measured["scene"] = throughput(folder, options.size)
+            for method, seconds in m["core_seconds"].items():
+                rate = m["pixels"] / 1e6 / seconds
+                print(f"{method:15} {rate:.3f} Mpx per core second, gap {100 * m['gap']:.0f} %")
+            print(f"bytes           {m['read'] / m['pixels']:.1f} read and "
+                  f"{m['written'] / m['pixels']:.1f} written for each pixel")  # fmt: skip
+    if options.json:
+        options.json.write_text(json.dumps(measured, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
