@@ -17,12 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pickle  # noqa: S403  as dask does with what it sends
+import pickle
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from geot2t.batch.listing import Job
 from geot2t.jobs import inpaint
 from geot2t.request import Request
 
-CHEAP = {"method": "linear", "clouds": "none"}
+CHEAP: dict[str, Any] = {"method": "linear", "clouds": "none"}
 METHODS = ("linear", "prior", "auto")
 TASKS = 3000
 REPEATS = 3
@@ -55,37 +56,50 @@ def tiny(folder: Path, count: int) -> None:
             file.write(values)
 
 
-def overhead(folder: Path, count: int) -> dict[str, float]:
-    """Seconds per tiny scene in one process, by one worker, and of a run that has nothing to do."""
+def overhead(folder: Path, count: int) -> dict[str, dict[str, float]]:
+    """Seconds and core seconds per tiny scene: alone, in a batch, and kept by one; of a start."""
     tiny(folder / "tiny", count)
     (folder / "alone").mkdir()
-    some = sorted((folder / "tiny").glob("*.tif"))[: max(count // 5, 1)]
-    # A stretch before and one after, as the machine may be busier at one end.
-    alone = [_loop(some, folder / "alone")]
-    begun = time.perf_counter()
-    batch(folder / "tiny", folder / "batch", workers=1, **CHEAP)
-    whole = time.perf_counter() - begun
-    alone.append(_loop(some, folder / "alone"))
-    begun = time.perf_counter()
-    batch(folder / "tiny", folder / "batch", workers=1, **CHEAP)
-    again = time.perf_counter() - begun
-    begun = time.perf_counter()
-    batch(some[0], folder / "single", workers=1, **CHEAP)
-    start = time.perf_counter() - begun
-    each = sum(alone) / 2
-    return {
-        "alone": each,
-        "batch": (whole - start) / count,
-        "kept": (again - start) / count,
-        "start": start - each,
-    }
+    some = sorted((folder / "tiny").glob("*.tif"))[: max(count // 10, 1)]
+
+    def loop() -> None:
+        for scene in some:
+            inpaint(scene, folder / "alone" / scene.name, overwrite=True, **CHEAP)
+
+    def run(scenes: Path, out: str) -> None:
+        batch(scenes, folder / out, workers=1, **CHEAP)
+
+    loop()  # loads what is needed
+    first = _timed(loop)
+    start = _timed(lambda: run(some[0], "single"))
+    whole = _timed(lambda: run(folder / "tiny", "batch"))
+    again = _timed(lambda: run(folder / "tiny", "batch"))
+    last = _timed(loop)  # the machine may be busier at one end
+    found: dict[str, dict[str, float]] = {}
+    for i, unit in enumerate(("seconds", "core_seconds")):
+        alone = (first[i] + last[i]) / 2 / len(some)
+        found[unit] = {
+            "alone": alone,
+            "batch": (whole[i] - start[i]) / (count - 1),
+            "kept": (again[i] - start[i]) / (count - 1),
+            "start": start[i] - alone,
+        }
+    return found
 
 
-def _loop(scenes: list[Path], out: Path) -> float:
-    begun = time.perf_counter()
-    for scene in scenes:
-        inpaint(scene, out / scene.name, overwrite=True, **CHEAP)
-    return (time.perf_counter() - begun) / len(scenes)
+def _timed(what: Callable[[], None]) -> tuple[float, float]:
+    """Seconds, and core seconds of this process and those that it has ended."""
+
+    def cores() -> float:
+        both = (
+            resource.getrusage(resource.RUSAGE_SELF),
+            resource.getrusage(resource.RUSAGE_CHILDREN),
+        )
+        return sum(used.ru_utime + used.ru_stime for used in both)
+
+    begun, used = time.perf_counter(), cores()
+    what()
+    return time.perf_counter() - begun, cores() - used
 
 
 def second_worker(folder: Path, scenes: int = 8) -> list[float]:
@@ -120,14 +134,14 @@ def _nothing(_: work.Order) -> None:
 
 
 def scheduler_load(folder: Path) -> dict[str, float]:
-    """Tasks per second through the scheduler, and bytes that a scene is described by."""
+    """Tasks through the scheduler, by the clock and by its core, and bytes that describe a scene."""
     from distributed import as_completed
 
     job = Job("scene", folder / "place" / "scene.tif", folder / "scene_filled.tif",
               series=(folder / "place",))  # fmt: skip
-    order = work.Order(job, Request(), False, None, folder / ".parts" / "0" * 32, 1, None)  # noqa: FBT003
+    order = work.Order(job, Request(), False, None, folder / ("0" * 32), 1, None)
     with hushed(), local_client(2, "auto", (), 3) as client:
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         coming = as_completed(loop=client.loop)
         ahead = 8
         for i in range(TASKS):
@@ -136,8 +150,12 @@ def scheduler_load(folder: Path) -> dict[str, float]:
                 next(coming)
         for _ in range(min(ahead, TASKS)):
             next(coming)
-        took = time.perf_counter() - begun
-    return {"tasks_per_second": TASKS / took, "bytes_per_scene": len(pickle.dumps(order))}
+        took, used = time.perf_counter() - begun, time.process_time() - used
+    return {
+        "tasks_per_second": TASKS / took,
+        "tasks_per_core_second": TASKS / used,
+        "bytes_per_scene": len(pickle.dumps(order)),
+    }
 
 
 def throughput(folder: Path, size: int) -> dict[str, Any]:
@@ -152,9 +170,9 @@ def throughput(folder: Path, size: int) -> dict[str, Any]:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1"}
     nothing = _core_seconds([sys.executable, "-c", "import geot2t.jobs, geot2t.model"], env)
     for method in METHODS:
-        out = folder / f"{method}.tif"
-        command = [sys.executable, "-c", code, "inpaint", str(scene), "--series", str(series), "-o",
-                   str(out), "--clouds", "qa", "--device", "cpu", "-q", "--method", method]  # fmt: skip
+        command = [sys.executable, "-c", code, "inpaint", str(scene), "--series", str(series)]
+        command += ["-o", str(folder / f"{method}.tif"), "--clouds", "qa", "--device", "cpu", "-q"]
+        command += ["--method", method]
         found["core_seconds"][method] = max(_core_seconds(command, env) - nothing, 0.01)
     whole = series / "none.tif"
     scene.with_name(f"{scene.stem}_mask.tif").unlink()
@@ -167,10 +185,10 @@ def throughput(folder: Path, size: int) -> dict[str, Any]:
 
 
 def _core_seconds(command: list[str], env: dict[str, str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)  # noqa: S603  our own
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    def run() -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)  # noqa: S603  our own
+
+    return _timed(run)[1]
 
 
 def main() -> None:
@@ -187,18 +205,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "tiny" in options.only:
-            t = measured["tiny"] = overhead(folder, options.scenes)
-            print(f"one process     {1e3 * t['alone']:.0f} ms for each of {options.scenes} scenes")
-            print(f"one worker      {1e3 * t['batch']:.0f} ms, {t['batch'] / t['alone']:.2f} times"
-                  f" as long: {1e3 * (t['batch'] - t['alone']):.0f} ms overhead")  # fmt: skip
-            print(f"nothing to do   {1e3 * t['kept']:.0f} ms for each scene that is kept")
-            print(f"start and end   {t['start']:.1f} s")
+            measured["tiny"] = overhead(folder, options.scenes)
+            for unit, t in measured["tiny"].items():
+                more = 1e3 * (t["batch"] - t["alone"])
+                print(f"{unit.replace('_', ' ')} of {options.scenes} tiny scenes")
+                print(f"  one process   {1e3 * t['alone']:.0f} ms each")
+                print(f"  one worker    {1e3 * t['batch']:.0f} ms each: {more:.0f} ms more, "
+                      f"{t['batch'] / t['alone']:.2f} times")  # fmt: skip
+                print(f"  kept          {1e3 * t['kept']:.0f} ms each")
+                print(f"  start, end    {t['start']:.1f} s")
         if "workers" in options.only:
             ratios = measured["two_over_one"] = second_worker(folder)
             print("two workers     " + ", ".join(f"{r:.2f}" for r in ratios) + " of one's time")
         if "scheduler" in options.only:
             s = measured["scheduler"] = scheduler_load(folder)
-            print(f"scheduler       {s['tasks_per_second']:.0f} tasks/s, "
+            print(f"scheduler       {s['tasks_per_second']:.0f} tasks/s, {s['tasks_per_core_second']:.0f} "
+                  f"for each second of its core, "
                   f"{s['bytes_per_scene']} bytes for each scene")  # fmt: skip
         if "scene" in options.only:
             m = measured["scene"] = throughput(folder, options.size)
