@@ -134,7 +134,7 @@ def _nothing(_: work.Order) -> None:
 
 
 def scheduler_load(folder: Path) -> dict[str, float]:
-    """Tasks through the scheduler, by the clock and by its core, and bytes that describe a scene."""
+    """Tasks through the scheduler, by the clock and by its core; bytes that describe a scene."""
     from distributed import as_completed
 
     job = Job("scene", folder / "place" / "scene.tif", folder / "scene_filled.tif",
@@ -219,8 +219,8 @@ def main() -> None:
             print("two workers     " + ", ".join(f"{r:.2f}" for r in ratios) + " of one's time")
         if "scheduler" in options.only:
             s = measured["scheduler"] = scheduler_load(folder)
-            print(f"scheduler       {s['tasks_per_second']:.0f} tasks/s, {s['tasks_per_core_second']:.0f} "
-                  f"for each second of its core, "
+            print(f"scheduler       {s['tasks_per_second']:.0f} tasks/s, "
+                  f"{s['tasks_per_core_second']:.0f} for each second of its core, "
                   f"{s['bytes_per_scene']} bytes for each scene")  # fmt: skip
         if "scene" in options.only:
             m = measured["scene"] = throughput(folder, options.size)

@@ -56,11 +56,11 @@ def main() -> None:
               f"{scenes * each / 3600 / 1e6:.2f} million in all; on {options.cores} cores "
               f"{days:.1f} days, {rate:.2f} scenes/s, {rate * read / 1e9:.1f} GB/s read, "
               f"{rate * written / 1e9:.2f} GB/s written")  # fmt: skip
-        most = load["tasks_per_core_second"] * each
-        print(f"                scheduler busy {100 * rate / load['tasks_per_core_second']:.2f} % "
-              f"of its core; full at {most / 1e6:.1f} million cores")  # fmt: skip
-    print(f"scheduler       {load['bytes_per_scene'] * scenes / 1e6:.0f} MB describe all scenes, of "
-          "which four for each thread are there at a time")  # fmt: skip
+        busy, most = rate / load["tasks_per_core_second"], load["tasks_per_core_second"] * each
+        print(f"                scheduler {100 * busy:.2f} % of its core; all of it with "
+              f"{most / 1e6:.1f} million cores")  # fmt: skip
+    size = load["bytes_per_scene"] * scenes / 1e6
+    print(f"scheduler       {size:.0f} MB describe all scenes; four for each thread at a time")
 
 
 if __name__ == "__main__":

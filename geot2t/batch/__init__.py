@@ -216,7 +216,7 @@ def _client(
     """A client, the device that its workers should use, and whether there is a dashboard."""
     device = request.device
     if not isinstance(scheduler, str):
-        yield scheduler, {"device": device, "dashboard": True}
+        yield scheduler, {"device": device, "dashboard": False}
     elif scheduler != LOCAL:
         with remote_client(scheduler, workers) as client:
             yield client, {"device": device, "dashboard": True}
