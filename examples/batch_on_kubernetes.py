@@ -1,7 +1,7 @@
-"""Fill many scenes on Kubernetes, through a dask-gateway server.
+r"""Fill many scenes on Kubernetes, through a dask-gateway server.
 
     pip install geot2t dask-gateway
-    python examples/batch_on_kubernetes.py https://gateway.example.org scenes.csv /shared/filled \\
+    python examples/batch_on_kubernetes.py https://gateway.example.org scenes.csv /shared/filled \
         --image registry.example.org/geot2t:0.1.0 --workers 100
 
 The image holds the same versions of Python, dask and geot2t as this computer. Scenes and outputs

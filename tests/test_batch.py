@@ -30,8 +30,10 @@ from geot2t.batch.cluster import local_client
 from geot2t.batch.journal import DONE, FAILED, KEPT, Journal
 from geot2t.cli import main
 from geot2t.errors import BusyError, Geot2tError, InputError
+from geot2t.grid import Box
 from geot2t.io.checksums import verify
 from geot2t.jobs import inpaint
+from geot2t.request import Request
 
 CHEAP = {"method": "linear", "window": 64, "overlap": 16}
 CLI = ["--method", "linear", "--window", "64", "--overlap", "16"]
@@ -238,6 +240,27 @@ def test_a_journal_with_a_torn_line_is_read_and_goes_on(tmp_path: Path) -> None:
     path.write_text("something\nelse\n")
     with pytest.raises(InputError, match="is no journal of a batch"):
         Journal(path)
+
+
+@pytest.mark.parametrize(
+    ("side", "pieces", "rows", "more", "heights"),
+    [
+        (4096, 8, None, {}, [1024] * 4),  # no lower than windows make worth while
+        (9000, 3, None, {}, [3072, 3072, 2856]),  # whole blocks
+        (9000, 1, None, {}, [9000]),  # enough scenes for all workers
+        (4000, 8, None, {}, [4000]),  # quick enough
+        (9000, 3, None, {"adapt": 5}, [9000]),  # each band would learn
+        (1200, 1, 500, {}, [512, 512, 176]),
+        (9000, 9, 0, {}, [9000]),
+    ],
+)
+def test_scenes_are_cut_where_workers_would_be_idle(
+    side: int, pieces: int, rows: int | None, more: dict[str, Any], heights: list[int]
+) -> None:
+    job = package.Job("a", Path("a"), Path("b"))
+    order = package.work.Order(job, Request(**more), False, None, Path("c"), pieces, rows)
+    found = package.work._bands(Box(0, 0, side, side), 512, order)
+    assert [band.height for band in found] == heights
 
 
 # What ends processes
