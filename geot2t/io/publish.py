@@ -168,14 +168,21 @@ def locked(paths: OutputPaths) -> Iterator[None]:
     name = path.with_name(f".{path.name}.lock")
     # Temporary names hold the process number: where there are no locks, two runs cost time but
     # mix nothing up.
+    died = name.exists()  # a run that ends takes its lock with it
     with ExitStack() as held:
         with _os_errors(path):
             exclusive = held.enter_context(hold(name, path))
+        # The folder, which may hold many thousand files, is looked through only if need be.
         try:
-            _remove_parts(paths, "" if exclusive else str(os.getpid()))
+            if died:
+                _remove_parts(paths, "" if exclusive else str(os.getpid()))
             yield
-        finally:
+        except BaseException:
             _remove_parts(paths, str(os.getpid()))
+            raise
+        else:
+            for part in map(part_path, (*paths.rasters.values(), paths.item)):
+                part.unlink(missing_ok=True)
 
 
 def _remove_parts(paths: OutputPaths, owner: str) -> None:
