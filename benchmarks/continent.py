@@ -34,10 +34,10 @@ def main() -> None:
 
     scenes = options.tiles * options.dates
     pixels = SIDE * SIDE
-    copy = one["core_seconds"]["copy"] / one["pixels"]
+    copy = one["core_seconds"]["copy"]
     # What it reads is shared out over its dates; what it writes is of one.
-    read = one["read"] / one["pixels"] / one["dates"] * (1 + options.series) * pixels
-    written = one["written"] / one["pixels"] * pixels
+    read = one["read"] / one["dates"] * (1 + options.series) * pixels
+    written = one["written"] * pixels
     print(f"scenes          {scenes}: {options.tiles} tiles, {options.dates} dates")
     print(f"pixels          {scenes * pixels / 1e12:.1f} T, {100 * options.gap:.0f} % to be filled")
     print(f"read            {read / 1e9:.2f} GB for each scene with {options.series} other dates, "
@@ -48,7 +48,8 @@ def main() -> None:
     for method, seconds in one["core_seconds"].items():
         if method == "copy":
             continue
-        fill = max(seconds / one["pixels"] - copy, 0) / one["gap"]
+        gap = one["gap_of_baselines" if method == "linear" else "gap"]
+        fill = max(seconds - copy, 0) / gap
         each = pixels * (copy + fill * options.gap) + tiny["batch"] - tiny["alone"]
         days = scenes * each / options.cores / 86400
         rate = options.cores / each
