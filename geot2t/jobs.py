@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
-from geot2t.calibrate import SelfCheck, chosen, self_check
+from geot2t.calibrate import SelfCheck, chosen, likenesses, self_check
+from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
 from geot2t.grid import Box
+from geot2t.io.checksums import plain
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
 from geot2t.io.metadata import RasterMeta
@@ -164,6 +166,8 @@ def inpaint(
     batch: int = 1,
     adapt: int = 0,
     sharp: bool = False,
+    samples: int = 0,
+    report: bool = False,
     seed: int = 0,
     bands: Sequence[str] = (),
     trust_items: bool = False,
@@ -223,8 +227,13 @@ def inpaint(
         Steps of training on the other dates before anything is filled; 0 for none.
     sharp : bool
         Give fills the texture of the ground, at some cost in error (see `geot2t.sharpen`).
+    samples : int
+        Different plausible fills to write as well (see `geot2t.draws`), and from two on their
+        standard deviation.
+    report : bool
+        Write a page that shows the scene before and after.
     seed : int
-        Of the self-check, of adaptation and of drawn texture.
+        Of the self-check, of adaptation, of drawn texture and of samples.
     bands, trust_items
         Of STAC items; see `geot2t.open_stack`.
     progress : callable, optional
@@ -243,7 +252,8 @@ def inpaint(
         clouds=clouds, date=date, max_error=max_error, max_distance=max_distance,
         keep_nodata=keep_nodata, error=error, driver=driver, creation_options=creation_options,
         device=device, model=model, method=method, window=window, overlap=overlap, batch=batch,
-        adapt=adapt, sharp=sharp, seed=seed, bands=bands, trust_items=trust_items,
+        adapt=adapt, sharp=sharp, samples=samples, report=report, seed=seed, bands=bands,
+        trust_items=trust_items,
     )  # fmt: skip
     with open_scene(scene, series, cloud_mask, request) as stack:
         path = stack.default_output if out is None else Path(out)
@@ -283,6 +293,8 @@ def outputs_of(
         driver=request.driver,
         creation_options=request.creation_options,
         error=request.error,
+        samples=request.samples,
+        report=request.report,
         inputs=[file for files in stack.files for file in files],
         meta=stack.metadata,
     )
@@ -352,6 +364,19 @@ class Work:
             size=request.window,
             overlap=request.overlap,
             batch=request.batch,
+            draws=self._draws(),
+        )
+
+    def _draws(self) -> Draws | None:
+        request, bands = self.request, len(self.stack.names)
+        if not request.samples:
+            return None
+
+        return Draws(
+            request.samples,
+            request.seed,
+            lambda: likenesses(self.lazy.checked(), bands),
+            float(self.stack.days[self.stack.target]),
         )
 
     def finish(self, outputs: Outputs, tally: Tally) -> Result:
@@ -376,7 +401,15 @@ class Work:
                 "warnings": warnings,
             },
         )
-        outputs.commit(item)
+        where = stack.header.location
+        own = where if isinstance(where, Path) else None
+
+        def page(files: Mapping[str, Path]) -> str:
+            from geot2t.report.scene import scene_page  # costs jinja2, which few runs need
+
+            return scene_page(plain(item), files, own)
+
+        outputs.commit(item, page)
         return Result(
             path=outputs.paths.filled,
             item=item,
@@ -413,7 +446,7 @@ def _layout(stack: Stack, meta: RasterMeta) -> Layout:
 
 def write_to(outputs: Outputs) -> Callable[[Written], None]:
     """What puts the blocks of a stream into outputs."""
-    return lambda b: outputs.write(b.box, b.values, b.quality, b.error)
+    return lambda b: outputs.write(b.box, b.values, b.quality, b.error, b.samples)
 
 
 def run(

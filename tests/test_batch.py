@@ -148,7 +148,9 @@ def tall(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("options", [CHEAP, {**CHEAP, "method": "auto", "model": Mean()}])
-@pytest.mark.parametrize("more", [{}, {"driver": "COG"}, {"max_error": 1e-6, "error": False}])
+@pytest.mark.parametrize(
+    "more", [{"samples": 2}, {"driver": "COG"}, {"max_error": 1e-6, "error": False}]
+)
 def test_a_scene_cut_into_bands_is_the_same(
     tall: Path, tmp_path: Path, threads: Client, options: dict[str, Any], more: dict[str, Any]
 ) -> None:

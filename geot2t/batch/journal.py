@@ -184,7 +184,7 @@ def fingerprint(stack: Stack, request: Request, more: Iterable[Path] = ()) -> st
     local = [path for files in stack.files for path in files]
     said = {
         "version": __version__,
-        "options": request.said,
+        "options": {**request.said, "report": request.report},
         "model": _model(request.model),
         "files": [[str(path), *_stat(path)] for path in (*local, *more)],
         "dates": [[str(path), day] for path, day in zip(stack.paths, stack.dates, strict=True)],

@@ -41,6 +41,9 @@ SMALLEST = 2**24
 LOWEST = 1024
 """Rows of such a band at least: windows on its edges are computed by both neighbours."""
 
+MOST_SAMPLES = 16
+"""Samples up to which that is done: all those of a block are held when bands are joined."""
+
 PATIENCE = 10.0
 """Seconds to wait for a worker that is losing its hold of the same outputs."""
 
@@ -133,6 +136,8 @@ def band(order: Order, plan: Plan, known: Known, index: int) -> Path:
 
         def write(block: Written) -> None:
             part.write((block.values, block.quality, block.error))
+            for sample in block.samples:  # one at a time is held
+                part.write([sample])
 
         run(stream, walk(plan.bands[index], *plan.block), write)
         part.write([np.array(work.lazy.check is not None)])
@@ -156,9 +161,9 @@ def _join(order: Order, plan: Plan, known: Known, parts: list[Path]) -> Entry:
             with reading_part(path) as part:
 
                 def read(box: Box) -> Written:
-                    values, quality, error = part.read(3)
+                    values, quality, error, *samples = part.read(3 + order.request.samples)
                     tally.count(quality[0])
-                    return Written(box, values, quality, error)
+                    return Written(box, values, quality, error, samples)
 
                 pipeline.overlap(walk(rows, *plan.block), read, lambda block: block, write)
                 if part.read(1)[0]:
@@ -175,6 +180,7 @@ def _bands(extent: Box, block: int, order: Order) -> tuple[Box, ...]:
     if rows is None:
         # Adaptation teaches a network of its own to whoever fills; it is not done for each band.
         large = extent.height * extent.width >= SMALLEST and not order.request.adapt
+        large = large and order.request.samples <= MOST_SAMPLES
         rows = max(-(-extent.height // order.pieces), LOWEST) if large else 0
     rows = -(-(rows or extent.height) // block) * block
     return tuple(blocks(extent, rows, extent.width))
@@ -190,7 +196,11 @@ def _open(order: Order) -> Stack:
 
 
 def _done(order: Order, key: str, result: Result, seconds: float | None) -> Entry:
-    paths = output_paths(order.job.output, error=order.request.error)
+    request = order.request
+    paths = output_paths(
+        order.job.output, error=request.error, samples=request.samples, report=request.report
+    )
+    files = [*paths.rasters.values(), paths.item, *filter(None, [paths.report])]
     check = result.check
     return Entry(
         scene=order.job.label,
@@ -202,7 +212,7 @@ def _done(order: Order, key: str, result: Result, seconds: float | None) -> Entr
         unfilled=result.unfilled,
         methods=check.methods if check is not None else (),
         warnings=result.warnings,
-        files={str(p): p.stat().st_size for p in (*paths.rasters.values(), paths.item)},
+        files={str(path): path.stat().st_size for path in files},
     )
 
 

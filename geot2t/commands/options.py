@@ -258,6 +258,15 @@ fill_options = options(
         help="Give the fill the texture of the ground instead of the least error.",
     ),
     click.option(
+        "--samples",
+        type=click.IntRange(0, 999),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on "
+        "their standard deviation (_spread.tif).",
+    ),
+    click.option(
         "--adapt",
         type=click.IntRange(0),
         metavar="STEPS",
@@ -267,6 +276,11 @@ fill_options = options(
         "only where the self-check finds that it helped.",
     ),
     click.option("--no-error", is_flag=True, help="Do not write the error raster."),
+    click.option(
+        "--report",
+        is_flag=True,
+        help="Also write a page that shows the scene before and after (.html); see geot2t view.",
+    ),
     click.option(
         "--format",
         "driver",

@@ -49,7 +49,7 @@ _BAND = re.compile(
     r"|SR_QA_\w+|QA_RADSAT)(_\d{2}m)?$",
     re.IGNORECASE,
 )
-_OUTPUT = re.compile(r"_(quality|error)$")
+_OUTPUT = re.compile(r"_(quality|error|spread|sample_\d{2,})$")
 
 _SETTLED = 2_000_000_000
 """Nanoseconds after which a folder that is written again has another time of writing; the
