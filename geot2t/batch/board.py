@@ -265,4 +265,5 @@ def _clear(order: work.Order) -> None:
 
 
 def _is_free(output: Path) -> bool:
-    return not any(os.path.lexists(path) for path in output_paths(output).names)
+    paths = output_paths(output)
+    return not any(os.path.lexists(path) for path in (*paths.rasters.values(), paths.item))

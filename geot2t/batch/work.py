@@ -200,7 +200,6 @@ def _done(order: Order, key: str, result: Result, seconds: float | None) -> Entr
     paths = output_paths(
         order.job.output, error=request.error, samples=request.samples, report=request.report
     )
-    files = [*paths.rasters.values(), paths.item, *filter(None, [paths.report])]
     check = result.check
     return Entry(
         scene=order.job.label,
@@ -212,7 +211,7 @@ def _done(order: Order, key: str, result: Result, seconds: float | None) -> Entr
         unfilled=result.unfilled,
         methods=check.methods if check is not None else (),
         warnings=result.warnings,
-        files={str(path): path.stat().st_size for path in files},
+        files={str(path): path.stat().st_size for path in paths.parts},
     )
 
 

@@ -67,6 +67,11 @@ class OutputPaths:
         return {key: path for key, path in found.items() if path is not None}
 
     @property
+    def parts(self) -> list[Path]:
+        """The files that are written."""
+        return [*self.rasters.values(), self.item, *filter(None, [self.report])]
+
+    @property
     def names(self) -> list[Path]:
         """All names that belong to the outputs, whether they are wanted or not.
 
@@ -100,6 +105,11 @@ class OneRaster:
 
     main: Path
     """The raster."""
+
+    @property
+    def parts(self) -> list[Path]:
+        """The file that is written."""
+        return [self.main]
 
     @property
     def names(self) -> list[Path]:
@@ -265,7 +275,7 @@ def locked(paths: Names) -> Iterator[None]:
             _remove_parts(paths, str(os.getpid()))
             raise
         else:
-            for part in map(part_path, paths.names):
+            for part in map(part_path, paths.parts):
                 part.unlink(missing_ok=True)
 
 
