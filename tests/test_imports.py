@@ -18,7 +18,7 @@ PACKAGE = Path(geot2t.__file__).parent
 # From the ground up. A module may import from its own row and from those above it in this list.
 LAYERS = [
     {"errors", "grid"},
-    {"sensors", "metrics", "t2t", "losses", "prior", "intervals"},
+    {"distributed", "sensors", "metrics", "t2t", "losses", "prior", "intervals"},
     {"bodies"},
     {"generator", "critic", "clouds", "stac"},
     {
@@ -37,7 +37,10 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs", "cloudmask", "report"},
+    {
+        "tiles", "resume", "learner", "train", "adapt", "request", "said", "xr", "jobs", "cloudmask",
+        "report",
+    },  # fmt: skip
     {"about", "viewing", "doctor", "demo", "evaluation", "api", "batch"},
     {"commands"},
     {"cli"},
@@ -54,7 +57,7 @@ HOMES = {
     "pystac_client": {"stac"},
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
-        "resume", "train", "adapt",
+        "resume", "learner", "train", "adapt", "distributed",
     },
     "torchvision": set(),
 }  # fmt: skip

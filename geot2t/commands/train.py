@@ -65,7 +65,7 @@ def train(
     """Train the T2T-GAN on GeoTIFFs and print the path of the model.
 
     Only observed pixels teach. A run that was stopped, whatever the reason, goes on with
-    --resume.
+    --resume. torchrun trains on several GPUs at once, each with --batch windows of its own.
 
     \b
     Examples
@@ -73,11 +73,15 @@ def train(
       geot2t train --tiles my_places/ -o my_model.safetensors --init t2t-gan --steps 1000
       geot2t train --tiles my_places/ -o plain.safetensors --arch vit
       geot2t train --tiles my_places/ -o my_model.safetensors --resume
+      torchrun --nproc-per-node=4 -m geot2t train --tiles my_places/ -o my_model.safetensors
     """
-    from geot2t.train import TrainConfig
+    from geot2t.distributed import is_first
+    from geot2t.learner import TrainConfig
     from geot2t.train import train as run
 
     config = TrainConfig(seed=seed, arch=arch)
     config = replace(config, steps=steps or config.steps, batch=batch or config.batch)
     start = None if init == "none" else init
-    click.echo(run(tiles, output, config=config, init=start, quiet=not shows_bar(), **rest))
+    path = run(tiles, output, config=config, init=start, quiet=not shows_bar(), **rest)
+    if is_first():
+        click.echo(path)
