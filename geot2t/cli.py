@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from geot2t import __version__
+from geot2t.commands.batch import batch
 from geot2t.commands.demo import demo
 from geot2t.commands.doctor import doctor
 from geot2t.commands.evaluate import evaluate
@@ -54,7 +55,9 @@ def main() -> None:
     """
 
 
-for _command in (demo, inpaint, interpolate, evaluate, train, mask, info, view, verify, doctor):
+for _command in (
+    demo, inpaint, interpolate, batch, evaluate, train, mask, info, view, verify, doctor,
+):  # fmt: skip
     main.add_command(_command)
 
 

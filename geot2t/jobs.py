@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -18,6 +18,7 @@ from geot2t.baselines import METHODS
 from geot2t.calibrate import Outcomes, SelfCheck, chosen, likenesses, self_check
 from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
+from geot2t.grid import Box
 from geot2t.io.checksums import plain
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
@@ -262,7 +263,7 @@ def inpaint(
         path = stack.default_output if out is None else Path(out)
         with outputs_of(stack, path, request, overwrite=overwrite) as outputs:
             work = Work(stack, request)
-            return replace(run(work, outputs, progress), path=path)
+            return replace(fill_whole(work, outputs, progress), path=path)
 
 
 def open_scene(
@@ -368,6 +369,10 @@ class Work:
         check = self.lazy.checked()
         survey = self._surveyed.survey if self._surveyed else None
         return Known(self._dates, survey, check, self.lazy.about)
+
+    def recall(self, known: Known) -> None:
+        """Say in the item what was found out by those who predicted pixels."""
+        self.lazy.check, self.lazy.about = known.check, known.about
 
     def stream(self, meta: RasterMeta) -> Stream:
         """The stages between the scene and outputs of such metadata."""
@@ -476,18 +481,33 @@ def _layout(stack: Stack, meta: RasterMeta) -> Layout:
     return Layout(bands, np.abs(stack.scale), [meta.nodata] * len(bands), to_file)
 
 
-def run(work: Work, outputs: Outputs, progress: Progress | None) -> Result:
-    """Read ahead, compute and write behind, block by block of the outputs, and finish them."""
+def fill_whole(work: Work, outputs: Outputs, progress: Progress | None) -> Result:
+    """Fill a scene block by block of the outputs, and finish them."""
     stream = work.stream(outputs.meta)
+    run(stream, walk(work.stack.extent, *outputs.block), write_to(outputs), progress)
+    return work.finish(outputs, stream.tally)
+
+
+def write_to(outputs: Outputs) -> Callable[[Written], None]:
+    """What puts the blocks of a stream into outputs."""
+    return lambda b: outputs.write(b.box, b.values, b.quality, b.error, b.samples)
+
+
+def run(
+    stream: Stream,
+    boxes: Iterable[Box],
+    write: Callable[[Written], None],
+    progress: Progress | None = None,
+) -> None:
+    """Read ahead, compute and write behind, block by block of the output."""
     extent = stream.scene.extent
     done, total = 0, extent.height * extent.width
 
-    def write(block: Written) -> None:
+    def write_and_say(block: Written) -> None:
         nonlocal done
-        outputs.write(block.box, block.values, block.quality, block.error, block.samples)
+        write(block)
         done += block.box.height * block.box.width
         if progress is not None:
             progress(done, total)
 
-    pipeline.overlap(walk(extent, *outputs.block), stream.read, stream.compute, write)
-    return work.finish(outputs, stream.tally)
+    pipeline.overlap(boxes, stream.read, stream.compute, write_and_say)

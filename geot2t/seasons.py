@@ -18,7 +18,7 @@ from geot2t.io.collection import check_list, write_collection
 from geot2t.io.publish import check_targets, output_paths, refuse
 from geot2t.io.series import open_series
 from geot2t.io.stack import EPOCH, Location, Stack
-from geot2t.jobs import Result, Work, outputs_of, run
+from geot2t.jobs import Result, Work, fill_whole, outputs_of
 from geot2t.methods import AUTO
 from geot2t.preview import draw, previews
 from geot2t.request import Request
@@ -297,7 +297,7 @@ class _Job:
             scene, path, request, overwrite=self.overwrite, missing=not observed
         ) as outputs:
             work = Work(scene, request, missing=None if observed else day, outcomes=outcomes)
-            return replace(run(work, outputs, progress), path=path)
+            return replace(fill_whole(work, outputs, progress), path=path)
 
 
 def scene_for(stack: Stack, day: date) -> tuple[int, bool]:

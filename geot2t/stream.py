@@ -141,6 +141,11 @@ class Tally:
         """All pixels."""
         return int(self.provenance.sum())
 
+    def count(self, provenance: NDArray[np.uint8]) -> None:
+        """Add the pixels of a block; only what was missing is anything but observed."""
+        self.provenance += np.bincount(provenance.ravel(), minlength=4)
+        self.gap += int((provenance != OBSERVED).sum())
+
 
 @dataclass(frozen=True, slots=True)
 class _Read:
@@ -260,7 +265,7 @@ class Stream:
                 if layout.nodata[band] is not None:
                     values[index][refused[band]] = layout.nodata[band]
                 error[index][unknown[band]] = np.nan
-        self._count(provenance, missing)
+        self.tally.count(provenance)
         if samples is None:
             samples = repeat(values, self._draws.count) if self._draws is not None else ()
         return Written(task.box, values, np.stack([provenance, days]), error, samples)
@@ -277,10 +282,6 @@ class Stream:
             far = far_from_observed(self.scene, task.box, alone, self.rules.max_distance)
             accept[far] = False
         return accept
-
-    def _count(self, provenance: NDArray[np.uint8], missing: Bool) -> None:
-        self.tally.provenance += np.bincount(provenance.ravel(), minlength=4)
-        self.tally.gap += int(missing.sum())
 
 
 def far_from_observed(source: Source, box: Box, pixels: Bool, limit: int) -> Bool:

@@ -14,15 +14,16 @@ from geot2t.commands.console import as_text, progress_bar, warn
 from geot2t.commands.options import (
     LOCATION,
     PATH,
-    fill_options,
     item_options,
     json_option,
     listed,
     log_options,
     model_options,
     overwrite_option,
+    scene_fill_options,
     scene_options,
     search_options,
+    searches,
 )
 
 
@@ -51,38 +52,7 @@ from geot2t.commands.options import (
     metavar="YYYY-MM-DD",
     help="Date of SCENE, if the file does not say; or which item of a collection SCENE is.",
 )
-@fill_options
-@click.option("--keep-nodata", is_flag=True, help="Fill only what the cloud mask marks.")
-@click.option(
-    "--samples",
-    type=click.IntRange(0, 999),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on "
-    "their standard deviation (_spread.tif).",
-)
-@click.option(
-    "--adapt",
-    type=click.IntRange(0),
-    metavar="STEPS",
-    default=0,
-    show_default=True,
-    help="First teach the network the other dates by so many steps of training; slow, and used "
-    "only where the self-check finds that it helped.",
-)
-@click.option(
-    "--report",
-    is_flag=True,
-    help="Also write a page that shows the scene before and after (.html); see geot2t view.",
-)
-@click.option(
-    "--format",
-    "driver",
-    type=click.Choice(["GTiff", "COG"], case_sensitive=False),
-    metavar="[GTiff|COG]",
-    help="Format of the outputs. [default: that of SCENE]",
-)
+@scene_fill_options
 @overwrite_option
 @model_options
 @json_option
@@ -120,13 +90,7 @@ def inpaint(
     """
     from geot2t import jobs
 
-    when, others = rest.pop("datetime"), list[Any](series)
-    if stac is not None:
-        from geot2t.stac import Search
-
-        others.append(Search(stac, listed(collections), bbox, when))
-    elif any((collections, bbox, when)):
-        raise click.UsageError("--collections, --bbox and --datetime go with --stac")
+    others = [*series, *searches(stac, collections, bbox, rest.pop("datetime"))]
     with progress_bar("filling") as progress:
         result = jobs.inpaint(
             scene,

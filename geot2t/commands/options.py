@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from geot2t.commands.console import LOUDNESS
+
+if TYPE_CHECKING:
+    from geot2t.stac import Search
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -162,6 +165,42 @@ def _methods() -> tuple[str, ...]:
     return NAMES
 
 
+scene_fill_options = options(
+    click.option("--keep-nodata", is_flag=True, help="Fill only what the cloud mask marks."),
+    click.option(
+        "--samples",
+        type=click.IntRange(0, 999),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on "
+        "their standard deviation (_spread.tif).",
+    ),
+    click.option(
+        "--adapt",
+        type=click.IntRange(0),
+        metavar="STEPS",
+        default=0,
+        show_default=True,
+        help="First teach the network the other dates by so many steps of training; slow, and used "
+        "only where the self-check finds that it helped.",
+    ),
+    click.option(
+        "--report",
+        is_flag=True,
+        help="Also write a page that shows the scene before and after (.html); see geot2t view.",
+    ),
+    click.option(
+        "--format",
+        "driver",
+        type=click.Choice(["GTiff", "COG"], case_sensitive=False),
+        metavar="[GTiff|COG]",
+        help="Format of the outputs. [default: that of SCENE]",
+    ),
+    fill_options,
+)
+
+
 model_options = options(
     click.option(
         "--model",
@@ -255,3 +294,19 @@ search_options = options(
 def listed(*given: str | None) -> tuple[str, ...]:
     """What was given one by one or separated by commas."""
     return tuple(part.strip() for text in given for part in (text or "").split(",") if part.strip())
+
+
+def searches(
+    stac: str | None,
+    collections: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    when: str | None,
+) -> list[Search]:
+    """What `search_options` ask for, as a series; empty where they ask for nothing."""
+    if stac is not None:
+        from geot2t.stac import Search
+
+        return [Search(stac, listed(collections), bbox, when)]
+    if any((collections, bbox, when)):
+        raise click.UsageError("--collections, --bbox and --datetime go with --stac")
+    return []

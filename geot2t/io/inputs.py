@@ -114,13 +114,15 @@ def read_series(
             items.setdefault((item.collection, item.id), item)
     if isinstance(scene, Item):
         items.pop((scene.collection, scene.id), None)
-    read = [read_item(item, like=target, rank=i) for i, item in enumerate(items.values())]
+    # An item far away costs no look at its files.
+    near = _showing(items.values(), degrees(Grid.of(target)))
+    read = [read_item(item, like=target, rank=i) for i, item in near]
     # A search by the outline of the scene finds neighbours too.
     there = [h for h in read if overlap(Grid.of(h), Grid.of(target))]
-    if read and not there:
+    if items and not there:
         raise InputError(f"no item of the series shows the place of {target.location}")
-    if len(there) < len(read):
-        notes.append(f"{len(read) - len(there)} items show another place and are left out")
+    if len(there) < len(items):
+        notes.append(f"{len(items) - len(there)} items show another place and are left out")
     return [*(read_header(path, vrt=vrt) for path in files.values()), *there]
 
 
@@ -139,6 +141,21 @@ def _handed_over(document: Any) -> list[Item]:
         origin = Origin(own if "://" in own else Path(own), trusted=True)
         found += items_of({"type": "FeatureCollection", "features": [feature]}, origin)
     return found
+
+
+def _showing(
+    items: Iterable[Item], place: tuple[float, float, float, float] | None
+) -> list[tuple[int, Item]]:
+    """Items, and their places in the list, that may show a place given in degrees."""
+
+    def apart(item: Item) -> bool:
+        # Boxes across the antimeridian, whose west exceeds their east, are not compared.
+        if place is None or item.bbox is None or place[0] > place[2] or item.bbox[0] > item.bbox[2]:
+            return False
+        a, b = place, item.bbox
+        return bool(a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1])
+
+    return [(i, item) for i, item in enumerate(items) if not apart(item)]
 
 
 def _for_scene(search: Search, target: Header) -> Search:

@@ -6,14 +6,13 @@ when every one of them is complete and on the disk. A lock beside them keeps a s
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shutil
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -68,6 +67,11 @@ class OutputPaths:
         return {key: path for key, path in found.items() if path is not None}
 
     @property
+    def parts(self) -> list[Path]:
+        """The files that are written."""
+        return [*self.rasters.values(), self.item, *filter(None, [self.report])]
+
+    @property
     def names(self) -> list[Path]:
         """All names that belong to the outputs, whether they are wanted or not.
 
@@ -75,7 +79,15 @@ class OutputPaths:
         """
         out = self.filled
         beside = (f"{out.stem}_{what}.tif" for what in ("quality", "error", "spread"))
-        drawn = out.parent.glob(f"{glob.escape(out.stem)}_sample_[0-9]*.tif")
+        begin = f"{out.stem}_sample_"
+        listed: list[str] = []
+        with suppress(OSError):  # a glob takes ten times as long among many thousand files
+            listed = os.listdir(out.parent)  # noqa: PTH208
+        drawn = [
+            out.with_name(name)
+            for name in listed
+            if name.startswith(begin) and re.fullmatch(r"\d+\.tif", name.removeprefix(begin))
+        ]
         rasters = dict.fromkeys([out, *map(out.with_name, beside), *self.samples, *drawn])
         return [*with_sidecars(rasters), self.item, out.with_name(f"{out.stem}.html")]
 
@@ -93,6 +105,11 @@ class OneRaster:
 
     main: Path
     """The raster."""
+
+    @property
+    def parts(self) -> list[Path]:
+        """The file that is written."""
+        return [self.main]
 
     @property
     def names(self) -> list[Path]:
@@ -251,14 +268,21 @@ def locked(paths: Names) -> Iterator[None]:
     name = path.with_name(f".{path.name}.lock")
     # Temporary names hold the process number: where there are no locks, two runs cost time but
     # mix nothing up.
+    died = name.exists()  # a run that ends takes its lock with it
     with ExitStack() as held:
         with _os_errors(path):
             exclusive = held.enter_context(hold(name, path))
+        # The folder, which may hold many thousand files, is looked through only if need be.
         try:
-            _remove_parts(paths, "" if exclusive else str(os.getpid()))
+            if died:
+                _remove_parts(paths, "" if exclusive else str(os.getpid()))
             yield
-        finally:
+        except BaseException:
             _remove_parts(paths, str(os.getpid()))
+            raise
+        else:
+            for part in map(part_path, paths.parts):
+                part.unlink(missing_ok=True)
 
 
 def _remove_parts(paths: Names, owner: str) -> None:
