@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from geot2t import __version__
+from geot2t.commands.change import change
 from geot2t.commands.demo import demo
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
@@ -49,7 +50,7 @@ def main() -> None:
     """
 
 
-for _command in (demo, inpaint, evaluate, train, info, verify):
+for _command in (demo, inpaint, change, evaluate, train, info, verify):
     main.add_command(_command)
 
 

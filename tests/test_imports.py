@@ -37,7 +37,7 @@ LAYERS = [
     },
     {"model", "methods"},
     {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs"},
-    {"report", "about", "demo", "evaluation", "api", "batch"},
+    {"report", "about", "demo", "evaluation", "difference", "api", "batch"},
     {"commands"},
     {"cli"},
     {"__main__"},

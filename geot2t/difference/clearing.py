@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, signal
 
 from geot2t.clouds import dilate
@@ -69,10 +68,12 @@ def looks_of(wavelengths: Sequence[float], reflectance: float) -> Looks | None:
     wavelengths : sequence of float
         Micrometres, NaN where unknown.
     reflectance : float
-        What pixels are multiplied by to be reflectance.
+        What pixels are multiplied by to be reflectance; NaN if they are none.
     """
     blue, green, red = (band_at(wavelengths, at, 0.04) for at in (0.485, 0.56, 0.66))
     infrared = [band_at(wavelengths, at, 0.06) for at in (0.85, 1.61, 2.2)]
+    if not np.isfinite(reflectance):
+        return None
     if blue is None or green is None or red is None or infrared[0] is None:
         return None
     return Looks((blue, green, red), tuple(i for i in infrared if i is not None), reflectance)
@@ -107,11 +108,13 @@ class Test:
         added = (date - self.relation.expected(other)) * looks.reflectance
         seen = added[list(looks.visible)]
         least = seen.min(0)
-        # Snow darkens the short-wave infrared, and what was built or dried is rather red.
+        own = date[list(looks.visible)]
+        # Snow darkens the short-wave infrared, and what was built or dried is rather red. Over
+        # water, which is blue itself, a cloud adds less blue than red.
+        flat = (seen[0] >= 0.9 * seen[2]) | ((own[0] >= own[2]) & (seen[0] >= 0.75 * seen[2]))
         warm = (added[list(looks.infrared[1:])] > -0.01).all(0)
-        bright = (date[list(looks.visible)] * looks.reflectance).min(0) > BRIGHT
-        core = valid & warm & bright & (least > CORE)
-        core &= (seen[0] >= 0.9 * seen[2]) & (least >= 0.5 * seen.max(0))
+        bright = (own * looks.reflectance).min(0) > BRIGHT
+        core = valid & warm & bright & flat & (least > CORE) & (least >= 0.5 * seen.max(0))
         side = self._px(CORE_METRES) | 1
         core &= ndimage.uniform_filter(core.astype("float32"), side, mode="constant") > 0.5
         edge = valid & warm & (least > EDGE) & (seen[0] >= 0.7 * seen[2])
@@ -225,13 +228,13 @@ class Cleared:
     """
 
     def __init__(self, dates: Dates, pair: Pair, tests: Sequence[Test] = ()) -> None:
-        self._dates, self._pair, self._tests = dates, pair, tuple(tests)
+        self._dates, self._pair, self.tests = dates, pair, tuple(tests)
         self.extent, self.target = dates.extent, dates.target
 
     def read(self, box: Box) -> Block:
         """Read ``box`` of all dates."""
         block = self._dates.read(box)
-        if not self._tests:
+        if not self.tests:
             return block
         valid = block.valid.copy()
         for index, found in zip((self._pair.before, self._pair.after), self.found(box),
@@ -246,17 +249,17 @@ class Cleared:
 
     def found(self, box: Box) -> tuple[Found, Found]:
         """What comparison finds in ``box``, before and after; the same however it is cut."""
-        if not self._tests:
+        if not self.tests:
             nothing = np.zeros((box.height, box.width), bool)
             return Found(nothing, nothing), Found(nothing, nothing)
-        margin = max(test.margin for test in self._tests)
+        margin = max(test.margin for test in self.tests)
         # What lies outside the scene is not valid there, which is where clouds may be unseen.
         wide = Box(box.row - margin, box.col - margin,
                    box.height + 2 * margin, box.width + 2 * margin)  # fmt: skip
         dates = [self._dates.read_date(i, wide) for i in (self._pair.before, self._pair.after)]
         both = dates[0][1] & dates[1][1]
         cut, out = box.within(wide), []
-        for test, (own, seen), (other, _) in zip(self._tests, dates, dates[::-1], strict=True):
+        for test, (own, seen), (other, _) in zip(self.tests, dates, dates[::-1], strict=True):
             clouds = test.clouds(own, other, both)
             shadows = np.zeros_like(clouds)
             if test.shift is not None:

@@ -7,7 +7,7 @@ would look like without the event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,30 +79,22 @@ class NoEvent:
     ) -> Prediction:
         """Predict batches of windows, one by one; see `geot2t.fill.Predict`."""
         said = []
+        near = around.get("around")
         for i in range(len(pixels)):
-            near = around.get("around")
             one = None if near is None else Around(near.pixels[i], near.valid[i])
-            found = self.every(pixels[i], valid[i], days, target, self.methods, one)
-            mean, scale = (
-                np.stack([getattr(found[m], what)[0, b] for b, m in enumerate(self.methods)])
-                for what in ("mean", "scale")
-            )
-            nearest = np.minimum.reduce([found[m].days for m in set(self.methods)])
-            said.append(Prediction(mean[None], scale[None], nearest))
+            found = self._every(pixels[i], valid[i], days, target, one)
+            said.append(_by_band(found, self.methods))
         return Prediction(
             *(np.concatenate([getattr(s, k) for s in said]) for k in ("mean", "scale", "days"))
         )
 
-    def every(
-        self,
-        pixels: Float,
-        valid: Bool,
-        days: Float,
-        target: int,
-        methods: Sequence[str],
-        around: Around | None,
+    def all(self, block: Block) -> dict[str, Prediction]:
+        """What each of the methods says of a window, as batches of one."""
+        return self._every(block.pixels, block.valid, block.days, self._pair.after, block.around)
+
+    def _every(
+        self, pixels: Float, valid: Bool, days: Float, target: int, around: Around | None
     ) -> dict[str, Prediction]:
-        """Predict one window ``(t, b, y, x)`` by each of ``methods``; batches of one come back."""
         own = parts(*valid.shape[1:])
         changed = self._changed(pixels, valid)
         several, seen = np.stack([pixels] * 4), np.stack([valid] * 4)
@@ -111,7 +103,7 @@ class NoEvent:
         more = {}
         if around is not None:
             more["around"] = self._unchanged(around)
-        wanted = tuple(dict.fromkeys(methods))
+        wanted = tuple(dict.fromkeys(self.methods))
         found = self._estimates(several, seen, days, target, wanted, **more)
         return {name: _put_together(own, said) for name, said in found.items()}
 
@@ -128,6 +120,38 @@ class NoEvent:
         valid = around.valid.copy()
         valid[pair.after] &= ~(valid[pair.before] & (strange > CHANGED))
         return Around(np.stack([around.pixels] * 4), np.stack([valid] * 4))
+
+
+class Fill:
+    """A `geot2t.fill.Predict` of whatever is the target, from all that was observed.
+
+    Parameters
+    ----------
+    estimates : Estimates
+        The methods.
+    methods : sequence of str
+        Method for each band.
+    """
+
+    def __init__(self, estimates: Estimates, methods: Sequence[str]) -> None:
+        self._estimates, self._methods = estimates, tuple(methods)
+
+    def __call__(
+        self, pixels: Float, valid: Bool, days: Float, target: int, **around: Around
+    ) -> Prediction:
+        """Predict batches of windows; see `geot2t.fill.Predict`."""
+        wanted = tuple(dict.fromkeys(self._methods))
+        return _by_band(self._estimates(pixels, valid, days, target, wanted, **around),
+                        self._methods)  # fmt: skip
+
+
+def _by_band(found: Mapping[str, Prediction], methods: Sequence[str]) -> Prediction:
+    """Of several methods the one for each band."""
+    mean, scale = (
+        np.stack([getattr(found[m], what)[:, b] for b, m in enumerate(methods)], 1)
+        for what in ("mean", "scale")
+    )
+    return Prediction(mean, scale, np.minimum.reduce([found[m].days for m in set(methods)]))
 
 
 def _put_together(own: Bool, said: Prediction) -> Prediction:

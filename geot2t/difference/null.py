@@ -117,9 +117,7 @@ def learn_null(cases: Sequence[Case], false_alarm: float, least: int = 1) -> Nul
             f"{known.shape[1]} pixels were observed on both dates; comparing them takes {FEWEST}"
         )
     spread = spread_of(known)
-    maps = [
-        np.where(c.valid, spread.strangeness(s), 0) for s, c in zip(smooth, cases, strict=True)
-    ]
+    maps = [np.where(c.valid, spread.strangeness(s), 0) for s, c in zip(smooth, cases, strict=True)]
     rest = [c.valid for c in cases]
     third = float(np.quantile(spread.strangeness(known), 0.75))
     limit = third * REFERENCE * (0.01 / false_alarm) ** TAIL

@@ -82,7 +82,7 @@ class Relation:
         """What the date would be where the other is ``other (band, ...)``."""
         slopes, added = self.coefficients[:-1], self.coefficients[-1]
         flat = slopes.T @ other.reshape(len(other), -1) + added[:, None]
-        return flat.reshape(-1, *other.shape[1:]).astype("float32")
+        return np.asarray(flat.reshape(-1, *other.shape[1:]), "float32")
 
     def strangeness(
         self, date: NDArray[np.floating], other: NDArray[np.floating]

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from geot2t.errors import InputError, OutputError
 from geot2t.io.lock import hold
@@ -44,6 +45,26 @@ class OutputPaths:
         """The rasters by their key among the assets of the item."""
         found = {"filled": self.filled, "quality": self.quality, "error": self.error}
         return {key: path for key, path in found.items() if path is not None}
+
+    @property
+    def every(self) -> list[Path]:
+        """All names that an earlier run may have left, the filled raster first."""
+        whole = output_paths(self.filled)
+        return [*whole.rasters.values(), whole.item]
+
+
+class Names(Protocol):
+    """Names of outputs that appear together, such as `OutputPaths`."""
+
+    @property
+    def filled(self) -> Path:
+        """The one that appears last, by which the user calls them all."""
+        ...
+
+    @property
+    def every(self) -> list[Path]:
+        """All names that an earlier run may have left, ``filled`` first."""
+        ...
 
 
 def default_output(scene: Path) -> Path:
@@ -95,7 +116,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool) -> None:
+def check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Make sure, before any work, that the outputs may be put where they should go.
 
     Raises
@@ -110,7 +131,7 @@ def check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool
         _check_targets(paths, inputs, overwrite=overwrite)
 
 
-def _check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool) -> None:
+def _check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> None:
     folder = paths.filled.parent
     if not folder.is_dir():
         what = "is not a directory" if folder.exists() else "does not exist"
@@ -129,12 +150,11 @@ def _check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: boo
                 raise InputError(f"{final} exists; pass --overwrite to replace it")
 
 
-def _all_names(paths: OutputPaths) -> list[Path]:
+def _all_names(paths: Names) -> list[Path]:
     """All names that belong to the outputs, with the files that GDAL would read beside them."""
-    whole = output_paths(paths.filled)
-    rasters = list(whole.rasters.values())
+    rasters = [path for path in paths.every if path.suffix.lower() in (".tif", ".tiff")]
     beside = [raster.with_name(raster.name + end) for raster in rasters for end in _SIDECARS]
-    return [*rasters, whole.item, *beside]
+    return [*paths.every, *beside]
 
 
 def check_space(folder: Path, need: int) -> None:
@@ -152,7 +172,7 @@ def _size(count: int) -> str:
 
 
 @contextmanager
-def locked(paths: OutputPaths) -> Iterator[None]:
+def locked(paths: Names) -> Iterator[None]:
     """Hold the lock of the outputs, and leave no temporary file of theirs behind.
 
     Temporary files found once the lock is held were left by a run that died, and go first.
@@ -178,17 +198,16 @@ def locked(paths: OutputPaths) -> Iterator[None]:
             _remove_parts(paths, str(os.getpid()))
 
 
-def _remove_parts(paths: OutputPaths, owner: str) -> None:
+def _remove_parts(paths: Names, owner: str) -> None:
     """Delete the temporary files of ``owner``, a process number; of anybody if it is empty."""
-    whole = output_paths(paths.filled)
-    prefixes = tuple(f".{p.name}.part-{owner}" for p in (*whole.rasters.values(), whole.item))
+    prefixes = tuple(f".{path.name}.part-{owner}" for path in paths.every)
     with os.scandir(paths.filled.parent) as entries:
         parts = [entry.path for entry in entries if entry.name.startswith(prefixes)]
     for part in parts:
         Path(part).unlink(missing_ok=True)
 
 
-def publish(paths: OutputPaths, parts: Mapping[Path, Path], *, overwrite: bool) -> None:
+def publish(paths: Names, parts: Mapping[Path, Path], *, overwrite: bool) -> None:
     """Move temporary files to their final names, the last one first.
 
     What an earlier run left under these names is removed before, the filled raster first:
@@ -196,7 +215,7 @@ def publish(paths: OutputPaths, parts: Mapping[Path, Path], *, overwrite: bool) 
 
     Parameters
     ----------
-    paths : OutputPaths
+    paths : Names
         All final names.
     parts : mapping of Path to Path
         Temporary name of each file by its final name. The filled raster is the first, so

@@ -272,7 +272,8 @@ class Outputs:
             raster.discard()
 
 
-def _open_scene(scene: Path) -> RasterMeta:
+def metadata_of(scene: Path) -> RasterMeta:
+    """What a raster says about itself; see `read_metadata`."""
     with open_raster(scene) as checked:
         driver = checked.driver
     # Opened again, as the safe way hides the overviews.
@@ -328,7 +329,7 @@ def open_outputs(
     scene = Path(scene)
     paths = output_paths(Path(out) if out is not None else default_output(scene), error=error)
     stored = scene if meta is None else None
-    meta = meta or _open_scene(scene)
+    meta = meta or metadata_of(scene)
     driver = driver or ("COG" if meta.cog else "GTiff")
     options = check_options(driver, creation_options)
     check_targets(paths, (scene, *inputs), overwrite=overwrite)
