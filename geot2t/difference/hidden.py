@@ -27,6 +27,9 @@ MARGIN = 4
 CHANGED = 8.0
 """Times the usual strangeness, averaged over 3 by 3 pixels, from which a pixel looks changed."""
 
+BY_LIGHT = 0.05
+"""Share of a value that is added to its expected error, so that roofs are no event."""
+
 Bool = NDArray[np.bool_]
 
 
@@ -160,6 +163,8 @@ def _put_together(own: Bool, said: Prediction) -> Prediction:
     mean, scale = (
         np.take_along_axis(values, which[None, None], 0) for values in (said.mean, said.scale)
     )
+    # Light that falls at another angle changes bright ground more than dark.
+    scale = np.hypot(scale, BY_LIGHT * mean)
     return Prediction(mean, scale, np.take_along_axis(said.days, which[None], 0))
 
 

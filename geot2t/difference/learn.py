@@ -30,7 +30,7 @@ WINDOWS = 16
 _SCANNED = 48
 _TRIED = 2  # windows on which methods are compared
 _WORTH = 0.97  # error of the network over that of the prior from which it is worth its time
-_TILE = 64  # side of the tiles of which every second is held out
+_TILE = 32  # side of the tiles of which every second is held out
 _LOOKED = 9  # boxes in which clouds and their shadows are looked for
 _SIDE = 512
 

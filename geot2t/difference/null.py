@@ -20,13 +20,13 @@ from geot2t.difference.relation import FEWEST, Spread, spread_of
 from geot2t.errors import InputError
 from geot2t.fill import Float
 
-SIGMA = 1.0
+SIGMA = 1.5
 """Errors are averaged over neighbours under a Gaussian of this width, in pixels."""
 
-REACH = 4
+REACH = 6
 """Pixels that it reaches."""
 
-REFERENCE = 20.0
+REFERENCE = 25.0
 """Greatest ratio of the 99 % quantile to the third quartile that pairs of dates without event
 show; see docs/change.md."""
 
@@ -35,6 +35,8 @@ TAIL = 0.78
 
 LEVEL = 0.9
 """Share of unchanged pixels that differ from the prediction by less than the half-width."""
+
+_ROUNDS = 8
 
 Bool = NDArray[np.bool_]
 
@@ -122,12 +124,17 @@ def learn_null(cases: Sequence[Case], false_alarm: float, least: int = 1) -> Nul
     third = float(np.quantile(spread.strangeness(known), 0.75))
     limit = third * REFERENCE * (0.01 / false_alarm) ** TAIL
     event = _share([m > limit for m in maps], rest) > false_alarm
-    if event:
-        # What surely changed, with the pixels beside it, is no measure of the rest.
-        rest = [_not_surely(m, v, limit, least) for m, v in zip(maps, rest, strict=True)]
     threshold = _threshold(maps, rest, false_alarm, least)
-    if event:
-        threshold = min(threshold, limit)
+    for _ in range(_ROUNDS if event else 0):
+        before, threshold = threshold, min(threshold, limit)
+        # What surely changed, with all that hangs together with it, is no measure of the rest.
+        rest = [
+            _unchanged(m, c.valid, limit, threshold, least)
+            for m, c in zip(maps, cases, strict=True)
+        ]
+        threshold = min(_threshold(maps, rest, false_alarm, least), threshold)
+        if threshold > 0.98 * before:
+            break
     still = [r & (m <= threshold) for r, m in zip(rest, maps, strict=True)]
     scores = np.concatenate([c.scores[:, s] for c, s in zip(cases, still, strict=True)], 1)
     half = np.quantile(np.abs(scores), LEVEL, axis=1) + np.finfo("float32").tiny
@@ -148,15 +155,21 @@ def false_alarms(null: Null, cases: Sequence[Case], least: int = 1) -> tuple[int
     found = total = 0
     for case in cases:
         strange = null.strangeness(case.scores, case.valid)
-        rest = _not_surely(strange, case.valid, null.limit, least)
+        rest = _unchanged(strange, case.valid, null.limit, null.threshold, least)
         found += int((sieved(strange > null.threshold, least) & rest).sum())
         total += int(rest.sum())
     return found, total
 
 
-def _not_surely(strange: NDArray[np.float64], valid: Bool, limit: float, least: int) -> Bool:
-    """Valid pixels but those that surely changed and their neighbours."""
-    return np.asarray(valid & ~grown(sieved(strange > limit, max(least, 4)), 2))
+def _unchanged(
+    strange: NDArray[np.float64], valid: Bool, limit: float, threshold: float, least: int
+) -> Bool:
+    """Valid pixels but those that changed around what surely did, and their neighbours."""
+    surely = sieved(strange > limit, max(least, 4))
+    if not surely.any():
+        return valid
+    changed = ndimage.binary_propagation(surely, mask=strange > threshold)
+    return np.asarray(valid & ~grown(changed, 2))
 
 
 def _share(changed: Sequence[Bool], of: Sequence[Bool]) -> float:
