@@ -24,7 +24,7 @@ CELL = 32
 MARGIN = 4
 """Pixels around it that are hidden with it: a prediction must not lean on its neighbour."""
 
-CHANGED = 8.0
+CHANGED = 5.0
 """Times the usual strangeness, averaged over 3 by 3 pixels, from which a pixel looks changed."""
 
 BY_LIGHT = 0.05
@@ -99,7 +99,7 @@ class NoEvent:
         self, pixels: Float, valid: Bool, days: Float, target: int, around: Around | None
     ) -> dict[str, Prediction]:
         own = parts(*valid.shape[1:])
-        changed = self._changed(pixels, valid)
+        changed = self.changed(pixels, valid)
         several, seen = np.stack([pixels] * 4), np.stack([valid] * 4)
         seen[:, target] &= ~(grown(own, MARGIN) | changed)
         several[:, target] *= seen[:, target, None]
@@ -110,7 +110,8 @@ class NoEvent:
         found = self._estimates(several, seen, days, target, wanted, **more)
         return {name: _put_together(own, said) for name, said in found.items()}
 
-    def _changed(self, pixels: Float, valid: Bool) -> Bool:
+    def changed(self, pixels: Float, valid: Bool) -> Bool:
+        """What looks changed at first sight in a window ``(t, b, y, x)``, ``(y, x)``."""
         pair = self._pair
         strange = self._relation.strangeness(pixels[pair.after], pixels[pair.before])
         # One pixel of any strangeness is a ship or a roof; an event is more than that.

@@ -20,7 +20,7 @@ from geot2t.difference.hidden import Bool, NoEvent, Pair
 from geot2t.difference.null import Case, Null, false_alarms, learn_null
 from geot2t.difference.relation import relate
 from geot2t.errors import InputError
-from geot2t.fill import Block, Estimates, Float, Prediction, Source
+from geot2t.fill import Block, Estimates, Float, Source
 from geot2t.grid import Box, lattice
 from geot2t.survey import Survey
 
@@ -142,16 +142,14 @@ def learn(
     tried: list[dict[str, _Tried]] = []
     for box in boxes[:_TRIED]:
         block = source.read(box)
-        tried.append({m: _compared(block, pair, said) for m, said in every.all(block).items()})
+        tried.append(_compared(every, block, pair))
     errors = {m: _median_errors([t[m] for t in tried]) for m in wanted}
     bands = range(survey.pixels.shape[1])
     methods = [min(wanted, key=lambda m: _cost(m, errors[m][b])) for b in bands]
     predict = NoEvent(estimates, methods, relation, pair)
     cases = [_case(t, methods) for t in tried]
     for box in boxes[_TRIED:]:
-        block = source.read(box)
-        found = {m: _compared(block, pair, said) for m, said in predict.all(block).items()}
-        cases.append(_case(found, methods))
+        cases.append(_case(_compared(predict, source.read(box), pair), methods))
     null = learn_null(cases, false_alarm, least)
     measured, held_out = _held_out(cases, false_alarm, least)
     return Learnt(predict, null, measured, held_out, errors)
@@ -169,16 +167,22 @@ class _Tried:
     error: Float  # (band, y, x), measured minus predicted
     scale: Float  # (band, y, x)
     valid: Bool  # (y, x)
+    changed: Bool  # (y, x), at first sight
 
 
-def _compared(block: Block, pair: Pair, said: Prediction) -> _Tried:
-    valid = block.valid[pair.after] & block.valid[pair.before]
-    return _Tried(block.pixels[pair.after] - said.mean[0], said.scale[0], valid)
+def _compared(predict: NoEvent, block: Block, pair: Pair) -> dict[str, _Tried]:
+    """What each method of ``predict`` makes of a window."""
+    measured, valid = block.pixels[pair.after], block.valid[pair.after] & block.valid[pair.before]
+    changed = predict.changed(block.pixels, block.valid)
+    return {
+        m: _Tried(measured - said.mean[0], said.scale[0], valid, changed)
+        for m, said in predict.all(block).items()
+    }
 
 
 def _median_errors(tried: Sequence[_Tried]) -> tuple[float, ...]:
     """Median absolute error of each band; robust against what changed."""
-    errors = np.concatenate([t.error[:, t.valid] for t in tried], 1)
+    errors = np.concatenate([t.error[:, t.valid & ~t.changed] for t in tried], 1)
     if not errors.shape[1]:
         return (0.0,) * len(errors)
     return tuple(float(e) for e in np.median(np.abs(errors), 1))
@@ -186,8 +190,8 @@ def _median_errors(tried: Sequence[_Tried]) -> tuple[float, ...]:
 
 def _case(tried: Mapping[str, _Tried], methods: Sequence[str]) -> Case:
     scores = np.stack([tried[m].error[b] / tried[m].scale[b] for b, m in enumerate(methods)])
-    valid = tried[methods[0]].valid
-    return Case(np.where(valid, scores, 0).astype("float32"), valid)
+    one = tried[methods[0]]
+    return Case(np.where(one.valid, scores, 0).astype("float32"), one.valid, one.changed)
 
 
 def _windows(source: Source, pair: Pair, *, size: int, overlap: int, seed: int) -> list[Box]:
@@ -223,4 +227,4 @@ def _held_out(cases: Sequence[Case], false_alarm: float, least: int) -> tuple[fl
 def _tiles(case: Case, odd: bool) -> Case:
     row, col = (np.arange(n) // _TILE for n in case.valid.shape)
     valid = case.valid & ((row[:, None] + col[None]) % 2 == int(odd))
-    return Case(case.scores, valid)
+    return Case(case.scores, valid, case.changed)

@@ -26,9 +26,9 @@ SIGMA = 1.5
 REACH = 6
 """Pixels that it reaches."""
 
-REFERENCE = 25.0
-"""Greatest ratio of the 99 % quantile to the third quartile that pairs of dates without event
-show; see docs/change.md."""
+REFERENCE = 100.0
+"""Times the median strangeness that 1 % of the pixels exceed at most in pairs of dates without
+event; see docs/change.md."""
 
 TAIL = 0.78
 """Power by which the tail falls there: ten times rarer is 6 times as strange."""
@@ -68,6 +68,9 @@ class Case:
 
     valid: Bool
     """Where both dates were observed, ``(y, x)``."""
+
+    changed: Bool
+    """What looks changed at first sight, ``(y, x)``; has no say in what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ def learn_null(cases: Sequence[Case], false_alarm: float, least: int = 1) -> Nul
         If too few pixels were observed on both dates.
     """
     smooth = [averaged(c.scores, c.valid) for c in cases]
-    known = np.concatenate([s[:, c.valid] for s, c in zip(smooth, cases, strict=True)], 1)
+    usual = [c.valid & ~c.changed for c in cases]
+    known = np.concatenate([s[:, u] for s, u in zip(smooth, usual, strict=True)], 1)
     if known.shape[1] < FEWEST:
         raise InputError(
             f"{known.shape[1]} pixels were observed on both dates; comparing them takes {FEWEST}"
@@ -121,8 +125,7 @@ def learn_null(cases: Sequence[Case], false_alarm: float, least: int = 1) -> Nul
     spread = spread_of(known)
     maps = [np.where(c.valid, spread.strangeness(s), 0) for s, c in zip(smooth, cases, strict=True)]
     rest = [c.valid for c in cases]
-    third = float(np.quantile(spread.strangeness(known), 0.75))
-    limit = third * REFERENCE * (0.01 / false_alarm) ** TAIL
+    limit = REFERENCE * (0.01 / false_alarm) ** TAIL
     event = _share([m > limit for m in maps], rest) > false_alarm
     threshold = _threshold(maps, rest, false_alarm, least)
     for _ in range(_ROUNDS if event else 0):

@@ -109,11 +109,26 @@ def relate(date: NDArray[np.floating], other: NDArray[np.floating]) -> Relation:
     size = np.abs(x).max(1) + _SMALL  # units must not matter to what is added to the diagonal
     x = x / size[:, None]
     weight = np.ones(x.shape[1])
-    for _ in range(_ROUNDS):
-        moments = (x * weight) @ x.T
-        moments += _SMALL * np.trace(moments) * np.eye(len(moments))
-        found = np.linalg.solve(moments, (x * weight) @ y.T)
+    for i in range(2 * _ROUNDS):
+        # Band by band first: with all bands at hand, a large event could be taken for the rule.
+        found = (_by_band if i < _ROUNDS else _by_all)(x, y, weight)
         left = y - found.T @ x
         spread = spread_of(left)
         weight = 1 / (1 + np.square(spread.strangeness(left) / _STRANGE))
     return Relation(found / size[:, None], spread)
+
+
+def _by_all(x: Float64, y: Float64, weight: Float64) -> Float64:
+    """Coefficients of each row of ``y`` on all rows of ``x``, ``(band + 1, band)``."""
+    moments = (x * weight) @ x.T
+    moments += _SMALL * np.trace(moments) * np.eye(len(moments))
+    return np.asarray(np.linalg.solve(moments, (x * weight) @ y.T))
+
+
+def _by_band(x: Float64, y: Float64, weight: Float64) -> Float64:
+    """Coefficients of each row of ``y`` on the same row of ``x``, in the shape of `_by_all`."""
+    found = np.zeros((len(x), len(y)))
+    for band in range(len(y)):
+        rows = [band, -1]
+        found[rows, band] = _by_all(x[rows], y[[band]], weight)[:, 0]
+    return found
