@@ -22,6 +22,7 @@ import numpy as np
 from scipy import ndimage, stats
 
 import geot2t
+from geot2t.errors import InputError
 from geot2t.grid import Box
 from geot2t.io import open_stack
 from geot2t.io.safe import Raster
@@ -46,7 +47,10 @@ def main() -> None:
     print("|---|---|---|---|---|")
     rates = []
     for before, after, days in _near(given.folders, given.most):
-        result, _ = _compared(before, after, given.method)
+        try:
+            result, _ = _compared(before, after, given.method)
+        except InputError:  # clouds on either date hide nearly all of the other
+            continue
         pixels = result.pixels
         judged = pixels["change"] + pixels["no_change"]
         if judged < CLEAR * sum(pixels[k] for k in ("change", "no_change", "not_judged", "no_data")):
