@@ -53,7 +53,9 @@ def main() -> None:
             continue
         pixels = result.pixels
         judged = pixels["change"] + pixels["no_change"]
-        if judged < CLEAR * sum(pixels[k] for k in ("change", "no_change", "not_judged", "no_data")):
+        if judged < CLEAR * sum(
+            pixels[k] for k in ("change", "no_change", "not_judged", "no_data")
+        ):
             continue
         rates.append(pixels["change"] / judged)
         held = "–" if result.false_alarm is None else f"{100 * result.false_alarm:.2f} %"  # noqa: RUF001

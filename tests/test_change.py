@@ -260,8 +260,7 @@ def test_a_raster_without_place_or_dates_is_compared_in_pixels(tmp_path):
     ground = rng.normal(1000, 200, (2, 96, 96))
     dates = [ground + rng.normal(0, 5, ground.shape) for _ in range(2)]
     dates[1][:, 40:60, 40:60] -= 300
-    paths = [write(tmp_path / f"{n}.tif", d.astype("float32")) for n, d in zip("ab", dates,
-                                                                               strict=True)]  # fmt: skip
+    paths = [write(tmp_path / f"{i}.tif", d.astype("float32")) for i, d in enumerate(dates)]
     result = geot2t.change(*paths, model=Copy())
     assert not result.hectares
     assert (read(beside(result.path, "_mask"), 1)[42:58, 42:58] == 1).all()

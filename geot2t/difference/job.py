@@ -20,6 +20,7 @@ from geot2t.difference.learn import Learnt, find_clouds, learn
 from geot2t.difference.opening import opened
 from geot2t.difference.pictures import Album
 from geot2t.difference.stream import Compared, Comparison
+from geot2t.difference.told import found, warnings_of
 from geot2t.errors import InputError
 from geot2t.fill import Estimates, walk
 from geot2t.grid import Box
@@ -31,7 +32,6 @@ from geot2t.io.stack import Stack
 from geot2t.jobs import Lazy, Progress, layout_of
 from geot2t.methods import AUTO
 from geot2t.request import Request
-from geot2t.said import band_names
 from geot2t.survey import Survey, Surveyed
 
 log = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ def change(
             )
             album = Album(stack.extent, stack.wavelengths) if report else None
             _run(comparison, outputs, album, progress)
-            warnings = _warnings(stack, learnt, comparison)
+            warnings = warnings_of(stack, learnt, comparison)
             said = {
                 "version": __version__,
                 "started": begun.isoformat(),
@@ -178,7 +178,7 @@ def change(
                     "min_area": min_area, "method": method, "window": window,
                     "overlap": overlap, "batch": batch, "seed": seed,
                 },
-                **_found(stack, learnt, comparison, false_alarm),
+                **found(stack, learnt, comparison, false_alarm),
                 "warnings": warnings,
             }  # fmt: skip
             item = change_item(stack, outputs, pair.before, said)
@@ -301,53 +301,3 @@ def _run(
             progress(done, total)
 
     pipeline.overlap(walk(extent, *outputs.block), comparison.read, comparison.compute, write)
-
-
-def _found(
-    stack: Stack, learnt: Learnt, comparison: Comparison, false_alarm: float
-) -> dict[str, Any]:
-    """What was found, as the item says it; errors in the units of the file."""
-    unit, sums = np.abs(stack.scale), comparison.sums
-    return {
-        "area_ha": sums.hectares,
-        "pixels": sums.pixels,
-        "false_alarm": {
-            "asked": false_alarm,
-            "measured": learnt.measured,
-            "held_out_pixels": learnt.held_out,
-        },
-        "event": learnt.null.event,
-        "threshold": learnt.null.threshold,
-        "bands": [
-            {
-                "band": name,
-                "method": learnt.predict.methods[b],
-                "median_error": {m: e[b] / unit[b] for m, e in learnt.errors.items()},
-            }
-            for b, name in enumerate(band_names(stack.names))
-        ],
-        "shadow_shift_px": [test.shift for test in comparison.cleared.tests],
-        "dates_used": stack.dates,
-        "observed_from": {
-            path.name: list(sources)
-            for path, sources in zip(stack.paths, stack.validity, strict=True)
-        },
-    }
-
-
-def _warnings(stack: Stack, learnt: Learnt, comparison: Comparison) -> list[str]:
-    said = list(dict.fromkeys(stack.notes))
-    pixels = comparison.sums.pixels
-    judged = pixels["change"] + pixels["no_change"]
-    if judged and pixels["change"] > 0.4 * judged:
-        said.append(
-            f"{100 * pixels['change'] / judged:.0f} % of what was judged has changed: where most "
-            "of a scene changes, what is usual cannot be told; compare a larger part of the place"
-        )
-    if not judged:
-        said.append("nothing was observed on both dates, and nothing judged")
-    if learnt.measured is None:
-        said.append("too few pixels to measure the rate of false alarms")
-    if not comparison.sums.hectares:
-        said.append("the raster has no place on Earth: areas are given in pixels")
-    return said

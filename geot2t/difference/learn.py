@@ -148,8 +148,7 @@ def learn(
     methods = [min(wanted, key=lambda m: _cost(m, errors[m][b])) for b in bands]
     predict = NoEvent(estimates, methods, relation, pair)
     cases = [_case(t, methods) for t in tried]
-    for box in boxes[_TRIED:]:
-        cases.append(_case(_compared(predict, source.read(box), pair), methods))
+    cases += [_case(_compared(predict, source.read(b), pair), methods) for b in boxes[_TRIED:]]
     null = learn_null(cases, false_alarm, least)
     measured, held_out = _held_out(cases, false_alarm, least)
     return Learnt(predict, null, measured, held_out, errors)
