@@ -36,7 +36,7 @@ TAIL = 0.78
 LEVEL = 0.9
 """Share of unchanged pixels that differ from the prediction by less than the half-width."""
 
-_ROUNDS = 8
+_ROUNDS = 2
 
 Bool = NDArray[np.bool_]
 
