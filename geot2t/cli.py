@@ -11,10 +11,13 @@ import click
 from geot2t import __version__
 from geot2t.commands.change import change
 from geot2t.commands.demo import demo
+from geot2t.commands.doctor import doctor
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
 from geot2t.commands.inpaint import inpaint
+from geot2t.commands.mask import mask
 from geot2t.commands.train import train
+from geot2t.commands.view import view
 from geot2t.errors import Geot2tError
 
 
@@ -50,7 +53,7 @@ def main() -> None:
     """
 
 
-for _command in (demo, inpaint, change, evaluate, train, info, verify):
+for _command in (demo, inpaint, change, evaluate, train, mask, info, view, verify, doctor):
     main.add_command(_command)
 
 

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
-from geot2t.calibrate import SelfCheck, chosen, self_check
+from geot2t.calibrate import SelfCheck, chosen, likenesses, self_check
+from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
+from geot2t.io.checksums import plain
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
 from geot2t.io.metadata import RasterMeta
@@ -163,6 +165,8 @@ def inpaint(
     batch: int = 1,
     adapt: int = 0,
     sharp: bool = False,
+    samples: int = 0,
+    report: bool = False,
     seed: int = 0,
     bands: Sequence[str] = (),
     trust_items: bool = False,
@@ -222,8 +226,13 @@ def inpaint(
         Steps of training on the other dates before anything is filled; 0 for none.
     sharp : bool
         Give fills the texture of the ground, at some cost in error (see `geot2t.sharpen`).
+    samples : int
+        Different plausible fills to write as well (see `geot2t.draws`), and from two on their
+        standard deviation.
+    report : bool
+        Write a page that shows the scene before and after.
     seed : int
-        Of the self-check, of adaptation and of drawn texture.
+        Of the self-check, of adaptation, of drawn texture and of samples.
     bands, trust_items
         Of STAC items; see `geot2t.open_stack`.
     progress : callable, optional
@@ -242,14 +251,15 @@ def inpaint(
         clouds=clouds, date=date, max_error=max_error, max_distance=max_distance,
         keep_nodata=keep_nodata, error=error, driver=driver, creation_options=creation_options,
         device=device, model=model, method=method, window=window, overlap=overlap, batch=batch,
-        adapt=adapt, sharp=sharp, seed=seed, bands=bands, trust_items=trust_items,
+        adapt=adapt, sharp=sharp, samples=samples, report=report, seed=seed, bands=bands,
+        trust_items=trust_items,
     )  # fmt: skip
     with open_scene(scene, series, cloud_mask, request) as stack:
         path = stack.default_output if out is None else Path(out)
         with outputs_of(stack, path, request, overwrite=overwrite) as outputs:
             work = Work(stack, request)
             stream = work.stream(outputs.meta)
-            _run(stream, outputs, progress, error=error)
+            _run(stream, outputs, progress)
             return replace(work.finish(outputs, stream.tally), path=path)
 
 
@@ -282,6 +292,8 @@ def outputs_of(
         driver=request.driver,
         creation_options=request.creation_options,
         error=request.error,
+        samples=request.samples,
+        report=request.report,
         inputs=[file for files in stack.files for file in files],
         meta=stack.metadata,
     )
@@ -347,6 +359,19 @@ class Work:
             size=request.window,
             overlap=request.overlap,
             batch=request.batch,
+            draws=self._draws(),
+        )
+
+    def _draws(self) -> Draws | None:
+        request, bands = self.request, len(self.stack.names)
+        if not request.samples:
+            return None
+
+        return Draws(
+            request.samples,
+            request.seed,
+            lambda: likenesses(self.lazy.checked(), bands),
+            float(self.stack.days[self.stack.target]),
         )
 
     def finish(self, outputs: Outputs, tally: Tally) -> Result:
@@ -371,7 +396,15 @@ class Work:
                 "warnings": warnings,
             },
         )
-        outputs.commit(item)
+        where = stack.header.location
+        own = where if isinstance(where, Path) else None
+
+        def page(files: Mapping[str, Path]) -> str:
+            from geot2t.report.scene import scene_page  # costs jinja2, which few runs need
+
+            return scene_page(plain(item), files, own)
+
+        outputs.commit(item, page)
         return Result(
             path=outputs.paths.filled,
             item=item,
@@ -408,14 +441,14 @@ def layout_of(stack: Stack, meta: RasterMeta) -> Layout:
     return Layout(bands, np.abs(stack.scale), [meta.nodata] * len(bands), to_file)
 
 
-def _run(stream: Stream, outputs: Outputs, progress: Progress | None, *, error: bool) -> None:
+def _run(stream: Stream, outputs: Outputs, progress: Progress | None) -> None:
     """Read ahead, compute and write behind, block by block of the output."""
     extent = stream.scene.extent
     done, total = 0, extent.height * extent.width
 
     def write(block: Written) -> None:
         nonlocal done
-        outputs.write(block.box, block.values, block.quality, block.error if error else None)
+        outputs.write(block.box, block.values, block.quality, block.error, block.samples)
         done += block.box.height * block.box.width
         if progress is not None:
             progress(done, total)

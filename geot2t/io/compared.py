@@ -30,6 +30,7 @@ from geot2t.io.publish import (
     part_path,
     publish,
     terminated_as_exception,
+    with_sidecars,
 )
 from geot2t.io.raster import RasterPart, gdal_errors, sidecar
 from geot2t.io.sink import metadata_of
@@ -91,9 +92,19 @@ class ChangePaths:
         return self._beside(".html")
 
     @property
-    def every(self) -> list[Path]:
-        """All names that an earlier run may have left, the difference first."""
-        return [*self.rasters.values(), self.item, self.page]
+    def main(self) -> Path:
+        """The file that appears last."""
+        return self.filled
+
+    @property
+    def names(self) -> list[Path]:
+        """All names that belong to the outputs, whether they are wanted or not."""
+        return [*with_sidecars(self.rasters.values()), self.item, self.page]
+
+    def is_part(self, name: str, owner: str) -> bool:
+        """As of `geot2t.io.publish.OutputPaths`."""
+        finals = (*self.rasters.values(), self.item, self.page)
+        return name.startswith(tuple(f".{path.name}.part-{owner}" for path in finals))
 
 
 def default_change(after: Path) -> Path:

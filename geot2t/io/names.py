@@ -46,7 +46,8 @@ _BAND = re.compile(
     r"|SR_QA_\w+|QA_RADSAT)(_\d{2}m)?$",
     re.IGNORECASE,
 )
-_OUTPUT = re.compile(r"_(quality|error)$")
+_CHANGE = re.compile(r"_change(_(expected|significance|mask|quality))?$")
+_OUTPUT = re.compile(r"_(quality|error|spread|sample_\d{2,})$")
 
 
 def date_in_name(name: str) -> date | None:
@@ -158,6 +159,8 @@ def _belongs(name: str, kind: str, scene: Path, whole_product: bool) -> bool:
 def is_output(name: str, siblings: Iterable[str] = ()) -> bool:
     """Whether a file is something that geot2t wrote: ``*_filled``, or the rasters beside it."""
     stem = Path(name).stem
+    if _CHANGE.search(stem):
+        return True
     base = _OUTPUT.sub("", stem)
     if base.endswith("_filled"):
         return True

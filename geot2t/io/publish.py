@@ -6,7 +6,9 @@ when every one of them is complete and on the disk. A lock beside them keeps a s
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import shutil
 import signal
 import threading
@@ -40,31 +42,91 @@ class OutputPaths:
     item: Path
     """The STAC Item with options, self-check and checksums."""
 
+    samples: tuple[Path, ...] = ()
+    """Different plausible fills, as many as were asked for."""
+
+    spread: Path | None = None
+    """Standard deviation of the samples; None of fewer than two."""
+
+    report: Path | None = None
+    """The page to look at; None if it is not wanted."""
+
+    @property
+    def main(self) -> Path:
+        """The file that appears last."""
+        return self.filled
+
     @property
     def rasters(self) -> dict[str, Path]:
         """The rasters by their key among the assets of the item."""
-        found = {"filled": self.filled, "quality": self.quality, "error": self.error}
+        found = {
+            "filled": self.filled,
+            "quality": self.quality,
+            "error": self.error,
+            "spread": self.spread,
+            **{path.stem.removeprefix(f"{self.filled.stem}_"): path for path in self.samples},
+        }
         return {key: path for key, path in found.items() if path is not None}
 
     @property
-    def every(self) -> list[Path]:
-        """All names that an earlier run may have left, the filled raster first."""
-        whole = output_paths(self.filled)
-        return [*whole.rasters.values(), whole.item]
+    def names(self) -> list[Path]:
+        """All names that belong to the outputs, whether they are wanted or not.
+
+        Samples of an earlier run, of which there may have been more, are found on the disk.
+        """
+        out = self.filled
+        beside = (f"{out.stem}_{what}.tif" for what in ("quality", "error", "spread"))
+        drawn = out.parent.glob(f"{glob.escape(out.stem)}_sample_[0-9]*.tif")
+        rasters = dict.fromkeys([out, *map(out.with_name, beside), *self.samples, *drawn])
+        return [*with_sidecars(rasters), self.item, out.with_name(f"{out.stem}.html")]
+
+    def is_part(self, name: str, owner: str) -> bool:
+        """Whether a file is a temporary one of a process, or of any if ``owner`` is empty."""
+        stem = re.escape(self.filled.stem)
+        ends = r"_quality\.tif|_error\.tif|_spread\.tif|_sample_\d+\.tif|\.json|\.html"
+        final = rf"{re.escape(self.filled.name)}|{stem}(?:{ends})"
+        return re.match(rf"\.(?:{final})\.part-{owner}", name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OneRaster:
+    """The name of a raster that is written alone."""
+
+    main: Path
+    """The raster."""
+
+    @property
+    def names(self) -> list[Path]:
+        """The name, and those of the files that GDAL would read beside it."""
+        return with_sidecars([self.main])
+
+    def is_part(self, name: str, owner: str) -> bool:
+        """As of `OutputPaths`."""
+        return name.startswith(f".{self.main.name}.part-{owner}")
 
 
 class Names(Protocol):
-    """Names of outputs that appear together, such as `OutputPaths`."""
+    """Names of files that appear together: `OutputPaths`, `OneRaster` and others like them."""
 
     @property
-    def filled(self) -> Path:
-        """The one that appears last, by which the user calls them all."""
+    def main(self) -> Path:
+        """The file that appears last."""
         ...
 
     @property
-    def every(self) -> list[Path]:
-        """All names that an earlier run may have left, ``filled`` first."""
+    def names(self) -> list[Path]:
+        """All names that belong to the outputs, whether they are wanted or not."""
         ...
+
+    def is_part(self, name: str, owner: str) -> bool:
+        """Whether a file is a temporary one of a process, or of any if ``owner`` is empty."""
+        ...
+
+
+def with_sidecars(rasters: Iterable[Path]) -> list[Path]:
+    """``rasters``, then the files that GDAL would read with them."""
+    rasters = list(rasters)
+    return [*rasters, *(r.with_name(r.name + end) for r in rasters for end in _SIDECARS)]
 
 
 def default_output(scene: Path) -> Path:
@@ -72,7 +134,9 @@ def default_output(scene: Path) -> Path:
     return scene.with_name(f"{scene.stem}_filled.tif")
 
 
-def output_paths(out: Path, *, error: bool = True) -> OutputPaths:
+def output_paths(
+    out: Path, *, error: bool = True, samples: int = 0, report: bool = False
+) -> OutputPaths:
     """Names of the files that go with ``out``.
 
     Raises
@@ -80,15 +144,31 @@ def output_paths(out: Path, *, error: bool = True) -> OutputPaths:
     InputError
         If ``out`` is not named like a GeoTIFF.
     """
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"the output is a GeoTIFF: name it {out.stem}.tif instead of {out.name}")
-    out = out.absolute()
+    out = geotiff_path(out)
     return OutputPaths(
         filled=out,
         quality=out.with_name(f"{out.stem}_quality.tif"),
         error=out.with_name(f"{out.stem}_error.tif") if error else None,
         item=out.with_name(f"{out.stem}.json"),
+        samples=tuple(
+            out.with_name(f"{out.stem}_sample_{i:02}.tif") for i in range(1, samples + 1)
+        ),
+        spread=out.with_name(f"{out.stem}_spread.tif") if samples > 1 else None,
+        report=out.with_name(f"{out.stem}.html") if report else None,
     )
+
+
+def geotiff_path(out: Path) -> Path:
+    """``out`` as an absolute path.
+
+    Raises
+    ------
+    InputError
+        If it is not named like a GeoTIFF.
+    """
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"the output is a GeoTIFF: name it {out.stem}.tif instead of {out.name}")
+    return out.absolute()
 
 
 def part_path(path: Path) -> Path:
@@ -127,16 +207,16 @@ def check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> N
     OutputError
         If the directory is missing, or the name is not possible there.
     """
-    with _os_errors(paths.filled):
+    with _os_errors(paths.main):
         _check_targets(paths, inputs, overwrite=overwrite)
 
 
 def _check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> None:
-    folder = paths.filled.parent
+    folder = paths.main.parent
     if not folder.is_dir():
         what = "is not a directory" if folder.exists() else "does not exist"
-        raise OutputError(f"cannot write {paths.filled}: {folder} {what}")
-    finals = _all_names(paths)
+        raise OutputError(f"cannot write {paths.main}: {folder} {what}")
+    finals = paths.names
     sources = [path for path in map(Path, inputs) if path.exists()]
     for final in finals:
         for source in sources:
@@ -148,13 +228,6 @@ def _check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> 
         for final in finals:
             if os.path.lexists(final):
                 raise InputError(f"{final} exists; pass --overwrite to replace it")
-
-
-def _all_names(paths: Names) -> list[Path]:
-    """All names that belong to the outputs, with the files that GDAL would read beside them."""
-    rasters = [path for path in paths.every if path.suffix.lower() in (".tif", ".tiff")]
-    beside = [raster.with_name(raster.name + end) for raster in rasters for end in _SIDECARS]
-    return [*paths.every, *beside]
 
 
 def check_space(folder: Path, need: int) -> None:
@@ -184,7 +257,7 @@ def locked(paths: Names) -> Iterator[None]:
     OutputError
         If no file can be made in the directory.
     """
-    path = paths.filled
+    path = paths.main
     name = path.with_name(f".{path.name}.lock")
     # Temporary names hold the process number: where there are no locks, two runs cost time but
     # mix nothing up.
@@ -200,9 +273,8 @@ def locked(paths: Names) -> Iterator[None]:
 
 def _remove_parts(paths: Names, owner: str) -> None:
     """Delete the temporary files of ``owner``, a process number; of anybody if it is empty."""
-    prefixes = tuple(f".{path.name}.part-{owner}" for path in paths.every)
-    with os.scandir(paths.filled.parent) as entries:
-        parts = [entry.path for entry in entries if entry.name.startswith(prefixes)]
+    with os.scandir(paths.main.parent) as entries:
+        parts = [entry.path for entry in entries if paths.is_part(entry.name, owner)]
     for part in parts:
         Path(part).unlink(missing_ok=True)
 
@@ -210,15 +282,15 @@ def _remove_parts(paths: Names, owner: str) -> None:
 def publish(paths: Names, parts: Mapping[Path, Path], *, overwrite: bool) -> None:
     """Move temporary files to their final names, the last one first.
 
-    What an earlier run left under these names is removed before, the filled raster first:
+    What an earlier run left under these names is removed before, the main raster first:
     whenever it exists, its companions belong to it.
 
     Parameters
     ----------
-    paths : Names
+    paths : OutputPaths or OneRaster
         All final names.
     parts : mapping of Path to Path
-        Temporary name of each file by its final name. The filled raster is the first, so
+        Temporary name of each file by its final name. The main raster is the first, so
         that it appears when all else is there.
     overwrite : bool
         Whether files of an earlier run may be removed.
@@ -232,11 +304,11 @@ def publish(paths: Names, parts: Mapping[Path, Path], *, overwrite: bool) -> Non
     """
     check_targets(paths, (), overwrite=overwrite)
     done: list[Path] = []
-    with _os_errors(paths.filled):
+    with _os_errors(paths.main):
         for part in parts.values():
             _sync(part)
         try:
-            for old in _all_names(paths):
+            for old in paths.names:
                 old.unlink(missing_ok=True)
             for final, part in reversed(list(parts.items())):
                 part.replace(final)
@@ -245,7 +317,7 @@ def publish(paths: Names, parts: Mapping[Path, Path], *, overwrite: bool) -> Non
             for path in done:
                 path.unlink(missing_ok=True)
             raise
-        _sync_folder(paths.filled.parent)
+        _sync_folder(paths.main.parent)
 
 
 def _sync(path: Path) -> None:
