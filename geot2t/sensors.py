@@ -115,10 +115,6 @@ class Scaling:
     """Where the two numbers come from, in words for the user."""
 
 
-_LANDSAT_ALONE = (set("234567"), set("1234567"))
-"""All reflective bands of Landsat 8; nobody takes the red edge of Sentinel-2 without band 8."""
-
-
 def sensor_of(text: str) -> str | None:
     """The sensor that a file name or tag speaks of, a key of `SENSOR_BANDS`, or None."""
     upper = text.upper()
@@ -209,8 +205,6 @@ def _guess(names: Sequence[str], codes: Sequence[str | None]) -> str | None:
     if any(re.match(r"sur_refl", name.strip(), re.IGNORECASE) for name in names):
         return "modis"
     if any(re.match(r"sr_", name.strip(), re.IGNORECASE) for name in names):
-        return "landsat-8"
-    if numbers in _LANDSAT_ALONE:
         return "landsat-8"
     padded = any((m := _CODE.match(name.strip())) and m[1] for name in names)
     if padded or numbers & {"8", "8A", "9", "11", "12"} or numbers <= {"1", "2", "3", "4"}:
