@@ -98,7 +98,7 @@ def change(
       geot2t change before.tif after.tif
       geot2t change before.tif after.tif --series earlier_dates/ --report
       geot2t change before.tif after.tif --false-alarm 0.001 --min-area 1 -o burnt.tif
-      geot2t change before.tif after.tif --json | jq '.properties["geot2t:area_ha"]'
+      geot2t change before.tif after.tif --json > areas.json
     """
     from geot2t.difference import job
     from geot2t.report.change import rows
