@@ -12,6 +12,8 @@ from geot2t.errors import InputError
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
+    from geot2t.difference.job import Change
+
 
 @overload
 def inpaint(scene: str | Path, *args: Any, **options: Any) -> jobs.Result: ...
@@ -82,6 +84,31 @@ def interpolate(cube: Any, *args: Any, **options: Any) -> seasons.Season | Datas
     from geot2t import xr
 
     return xr.interpolate(_cube(cube), *args, **options)
+
+
+def change(before: str | Path, after: str | Path, *args: Any, **options: Any) -> Change:
+    """Compare two dates of a place, and write what changed beyond season, light and noise.
+
+    Parameters
+    ----------
+    before, after : str or Path
+        Rasters of one place with the same bands.
+    *args, **options
+        As for `geot2t.difference.job.change`: out, series, cloud_mask, clouds, date, false_alarm,
+        min_area, report, overwrite, device, model, method, window, overlap, batch, seed.
+
+    Returns
+    -------
+    Change
+
+    Raises
+    ------
+    Geot2tError
+        If an input, an option, the model or the output cannot be used.
+    """
+    from geot2t.difference import job  # not needed to fill
+
+    return job.change(before, after, *args, **options)
 
 
 def _cube(cube: Any) -> DataArray | Dataset:

@@ -10,6 +10,7 @@ import click
 
 from geot2t import __version__
 from geot2t.commands.batch import batch
+from geot2t.commands.change import change
 from geot2t.commands.demo import demo
 from geot2t.commands.doctor import doctor
 from geot2t.commands.evaluate import evaluate
@@ -56,7 +57,7 @@ def main() -> None:
 
 
 for _command in (
-    demo, inpaint, interpolate, batch, evaluate, train, mask, info, view, verify, doctor,
+    demo, inpaint, interpolate, change, batch, evaluate, train, mask, info, view, verify, doctor,
 ):  # fmt: skip
     main.add_command(_command)
 

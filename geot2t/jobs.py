@@ -381,7 +381,7 @@ class Work:
             self.scene,
             self._source,
             self.lazy,
-            _layout(self.stack, meta),
+            layout_of(self.stack, meta),
             request.rules,
             lone=len(self.scene.days) == 1,
             size=request.window,
@@ -473,7 +473,9 @@ def _shortlisted(stack: Stack, dates: Sequence[int]) -> Stack:
     return short
 
 
-def _layout(stack: Stack, meta: RasterMeta) -> Layout:
+def layout_of(stack: Stack, meta: RasterMeta) -> Layout:
+    """What an output of such metadata holds, and how."""
+
     def to_file(values: NDArray[np.float64], _: int) -> NDArray[Any]:
         return encode(values, meta.dtype, meta.nodata, meta.bits)
 

@@ -42,7 +42,7 @@ LAYERS = [
     {"model", "methods"},
     {"tiles", "resume", "request", "said", "xr", "cloudmask", "report"},
     {"learner", "train", "adapt", "jobs", "seasons"},
-    {"about", "viewing", "doctor", "demo", "evaluation", "api", "batch"},
+    {"about", "viewing", "doctor", "demo", "evaluation", "difference", "api", "batch"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -206,7 +206,9 @@ def read_header(location: str | Path, *, vrt: bool = False, when: date | None = 
             ),
             nodata=tuple(ds.nodatavals[i - 1] for i in data),
             names=band_names,
-            wavelengths=_wavelengths(ds, data, band_names, _hint(location, tags)),
+            wavelengths=_wavelengths(
+                ds, data, band_names, _hint(location, tags) or _by_size(ds, band_names)
+            ),
             scale=np.array([ds.scales[i - 1] for i in data], "float64"),
             offset=np.array([ds.offsets[i - 1] for i in data], "float64"),
             scaled_by=None,
@@ -233,6 +235,14 @@ def _hint(location: str | Path, tags: Mapping[str, str]) -> str | None:
     """The sensor, from the file's name or from tags that name it."""
     name = Path(str(location)).name
     return sensor_of(name) or sensor_in_tags({**tags, "": name})
+
+
+def _by_size(ds: Any, names: Sequence[str]) -> str | None:
+    """Landsat 8, if all its numbered bands are there at 30 m, at which Sentinel-2 has none."""
+    metres = _pixel_metres(ds.crs, ds.transform, ds.width, ds.height)
+    numbers = {name.upper().lstrip("B").lstrip("0") for name in names}
+    whole = numbers in ({*"234567"}, {*"1234567"})
+    return "landsat-8" if whole and metres is not None and 29 < metres < 31 else None
 
 
 def _wavelengths(

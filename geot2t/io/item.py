@@ -194,13 +194,14 @@ def build_item(
     }
     if geometry is not None:
         item["bbox"] = _bbox(geometry)
-    used = _prefixes(item)
-    item["stac_extensions"] = [
-        _SCHEMAS.format(name)
-        for prefix, name in _EXTENSIONS.items()
-        if prefix in used or prefix == "file"  # sizes and checksums are added when it is written
-    ]
+    item["stac_extensions"] = extensions_of(item)
     return item
+
+
+def extensions_of(item: Mapping[str, Any]) -> list[str]:
+    """Schemas of the extensions whose fields ``item`` uses, and of checksums, which follow."""
+    used = _prefixes(item) | {"file"}
+    return [_SCHEMAS.format(name) for prefix, name in _EXTENSIONS.items() if prefix in used]
 
 
 def _prefixes(value: Any) -> set[str]:

@@ -49,6 +49,7 @@ _BAND = re.compile(
     r"|SR_QA_\w+|QA_RADSAT)(_\d{2}m)?$",
     re.IGNORECASE,
 )
+_CHANGE = re.compile(r"_change(_(expected|significance|mask|quality))?$")
 _OUTPUT = re.compile(r"_(quality|error|spread|sample_\d{2,})$")
 
 _SETTLED = 2_000_000_000
@@ -197,8 +198,11 @@ def _stems(names: Iterable[str]) -> set[str]:
 
 def _is_output(name: str, stems: set[str]) -> bool:
     """Whether a file is something that geot2t wrote: ``*_filled``, or the rasters beside it."""
-    base = _OUTPUT.sub("", Path(name).stem)
-    return base.endswith("_filled") or (f"{base}_quality" in stems and base in stems)
+    stem = Path(name).stem
+    base = _OUTPUT.sub("", stem)
+    if _CHANGE.search(stem) or base.endswith("_filled"):
+        return True
+    return f"{base}_quality" in stems and base in stems
 
 
 def scenes_in(folder: Path, like: str | None = None) -> list[Path]:

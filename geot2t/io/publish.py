@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from geot2t.errors import InputError, OutputError
 from geot2t.io.lock import hold
@@ -121,7 +122,22 @@ class OneRaster:
         return name.startswith(f".{self.main.name}.part-{owner}")
 
 
-Names = OutputPaths | OneRaster
+class Names(Protocol):
+    """Names of files that appear together: `OutputPaths`, `OneRaster` and others like them."""
+
+    @property
+    def main(self) -> Path:
+        """The file that appears last."""
+        ...
+
+    @property
+    def names(self) -> list[Path]:
+        """All names that belong to the outputs, whether they are wanted or not."""
+        ...
+
+    def is_part(self, name: str, owner: str) -> bool:
+        """Whether a file is a temporary one of a process, or of any if ``owner`` is empty."""
+        ...
 
 
 def with_sidecars(rasters: Iterable[Path]) -> list[Path]:

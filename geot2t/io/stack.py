@@ -163,6 +163,13 @@ class Stack:
             pixels[:, *cut], valid[cut] = self._dates[index].read(inside)
         return pixels, valid
 
+    def lacks(self, index: int, box: Box) -> NDArray[np.bool_]:
+        """Where one date's file holds no data or does not reach, ``(y, x)``.
+
+        ``box`` lies inside the scene.
+        """
+        return self._dates[index].lacks(box)
+
     def read_scene(self, box: Box) -> SceneBlock:
         """Read ``box``, which lies inside the scene, as it is in the scene's file."""
         return self.scene.read(box)
