@@ -30,6 +30,7 @@ from geot2t.clouds import CloudShapes
 from geot2t.critic import Critic, CriticConfig, normalised
 from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig, Guess
+from geot2t.lessons import lesson
 from geot2t.losses import (
     charbonnier,
     gradient_difference,
@@ -155,6 +156,8 @@ class Learner:
             guess = self.generator(batch.evidence, noise)
         losses = reconstruction(batch, guess, c)
         total = sum(losses.values(), torch.zeros((), device=self.device))
+        if c.adversarial > 0 and self.step % c.every == 0:
+            losses["lesson"] = self._teach_critic(batch, rng)
         if play:
             fake, real, tokens = self._pair(batch, guess)
             # Fused attention has no second derivative, which the penalties need.
@@ -181,6 +184,13 @@ class Learner:
             log.warning("step %d had no finite gradient and was left out", self.step)
         self.step += 1
         return {k: float(v.detach()) for k, v in losses.items()}
+
+    def _teach_critic(self, batch: Sample, rng: np.random.Generator) -> Tensor:
+        loss = lesson(self.critic, batch, rng)
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.critic_optimiser.step()
+        return loss
 
     def _train_critic(self, fake: Tensor, real: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         fake, real = fake.requires_grad_(), real.detach().requires_grad_()
