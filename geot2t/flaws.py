@@ -28,7 +28,7 @@ def stripes(windows: Tensor, rng: np.random.Generator) -> Tensor:
     n, b, y, x = windows.shape
     period = int(rng.integers(1, 6))
     steps = rng.normal(size=(n, b, -(-max(y, x) // period))).repeat(period, -1)
-    strength = rng.uniform(0.1, 0.5)
+    strength = rng.uniform(0.15, 0.5)
     lines = torch.from_numpy(steps * strength).to(windows)
     if rng.integers(2):
         return windows + lines[..., :y, None]
@@ -65,14 +65,17 @@ def blocks(windows: Tensor, rng: np.random.Generator) -> Tensor:
     doi:10.1109/30.125072), with a rounding step that grows with the frequency.
     """
     y, x = windows.shape[-2:]
-    image = F.pad(windows, (0, -x % BLOCK, 0, -y % BLOCK), mode="replicate").cpu().numpy()
+    row, col = (int(v) for v in rng.integers(BLOCK, size=2))
+    image = F.pad(windows, (col, -(x + col) % BLOCK, row, -(y + row) % BLOCK), mode="replicate")
+    image = image.cpu().numpy()
     n, b, height, width = image.shape
     cut = image.reshape(n, b, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     frequency = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
     step = rng.uniform(0.4, 1.5) * (0.5 + 0.5 * frequency)[:, None, :]
     waves = dctn(cut, axes=(3, 5), norm="ortho")
     out = idctn(np.rint(waves / step) * step, axes=(3, 5), norm="ortho").reshape(image.shape)
-    return torch.from_numpy(out[..., :y, :x].astype("float32")).to(windows.device)
+    out = out[..., row : row + y, col : col + x].astype("float32")
+    return torch.from_numpy(out).to(windows.device)
 
 
 FLAWS = {

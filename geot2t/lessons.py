@@ -7,85 +7,151 @@ simpler methods. Each lesson is a pair of windows, of which one is right.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geot2t.baselines import fillnodata
 from geot2t.critic import Critic, own_normalised
-from geot2t.flaws import flawed
+from geot2t.flaws import FLAWS, flawed
 from geot2t.losses import relativistic
+from geot2t.prior import Prior
+from geot2t.realism import SEEN
 from geot2t.tiles import Sample
 
-FILLS = 0.5
+FILLS = 0.35
 """Share of lessons in which the gap is filled badly; in the others there is a flaw."""
 
 SURE = 0.25
 """Share of a token that must be wrong for the token to be called wrong."""
 
-SMOOTH = 0.05
+SMOOTH = 0.02
 """Doubt in what is right and wrong, which keeps scores from growing without end."""
 
 
 def lesson(critic: Critic, batch: Sample, rng: np.random.Generator) -> Tensor:
     """Loss of the critic on one pair of windows for each sample; scalar."""
-    right, wrong, where = pair(batch, rng)
-    where_right, right_score = critic(own_normalised(right))
-    where_wrong, wrong_score = critic(own_normalised(wrong))
-    tokens = F.avg_pool2d(where.float(), right.shape[-1] // where_right.shape[-1]).squeeze(1)
-    bad, good = tokens > SURE, tokens == 0
-    judged = torch.cat([right_score, wrong_score, where_right.flatten(), where_wrong[good | bad]])
-    truth = torch.cat([
-        torch.ones_like(right_score), torch.zeros_like(wrong_score),
-        torch.ones_like(where_right).flatten(), good[good | bad].to(judged),
-    ])  # fmt: skip
-    count = 2 * len(right_score)
-    weight = torch.ones_like(judged)
-    weight[count:] = count / max(len(judged) - count, 1)  # all tokens as much as all windows
-    called = F.binary_cross_entropy_with_logits(
-        judged, truth * (1 - 2 * SMOOTH) + SMOOTH, weight, reduction="sum"
-    ) / (2 * count)
-    ranked = relativistic(right_score, wrong_score) + relativistic(
-        where_right, where_wrong, bad.to(tokens)
+    right, wrong, where, known = pair(batch, rng)
+    n = len(right)
+    tokens, whole = critic(
+        torch.cat([own_normalised(right, known), own_normalised(wrong, known)]),
+        torch.cat([known, known]),
     )
-    return called + 0.5 * ranked
+    side = right.shape[-1] // tokens.shape[-1]
+    share = F.avg_pool2d(torch.stack([where, known]).flatten(0, 1).float(), side)
+    share, seen = share.squeeze(1).split(n)
+    judged = (seen > SEEN).to(tokens)
+    bad = (share > SURE) * judged
+    good = (share == 0) * judged
+    truth = torch.cat([torch.ones_like(whole[:n]), torch.zeros_like(whole[n:])])
+    called = _called(whole, truth, torch.ones_like(whole))
+    called = called + _called(tokens[:n], torch.ones_like(judged), judged)
+    called = called + _called(tokens[n:], good, good + bad)
+    ranked = relativistic(whole[:n], whole[n:]) + relativistic(tokens[:n], tokens[n:], bad)
+    return called + 0.25 * ranked
 
 
-def pair(batch: Sample, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Windows as they are, with something wrong, and where ``(n, 1, y, x)``."""
-    e = batch.evidence
-    known = e.valid[:, :1] | (batch.weight > 0)
-    right = torch.where(known, batch.truth, e.prior)
+def _called(scores: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """How surely scores call each what it is; mean cross-entropy."""
+    truth = truth * (1 - 2 * SMOOTH) + SMOOTH
+    each = F.binary_cross_entropy_with_logits(scores, truth, weight, reduction="sum")
+    return each / weight.sum().clamp(min=1)
+
+
+def pair(batch: Sample, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Windows as they are, the same with something wrong, where, and where they were observed.
+
+    The former two are ``(n, b, y, x)``, the latter bool ``(n, 1, y, x)``.
+    """
     gap = batch.weight > 0
-    if rng.random() < FILLS:
-        return right, torch.where(gap, _bad_fill(batch, rng), right), gap
-    where = gap
-    if rng.random() < 0.6:
-        where = torch.ones_like(gap)
-        if rng.random() < 0.5:
-            where = torch.zeros_like(gap)
-            y, x = right.shape[-2:]
-            height, width = (int(rng.integers(n // 4, n + 1)) for n in (y, x))
-            row, col = int(rng.integers(y - height + 1)), int(rng.integers(x - width + 1))
-            where[..., row : row + height, col : col + width] = True
-    centre = right.mean((2, 3), keepdim=True)
-    spread = right.std((2, 3), keepdim=True) + 1e-9
-    wrong = flawed((right - centre) / spread, where, rng) * spread + centre
-    return right, wrong, where
+    known = batch.evidence.valid[:, :1] | gap
+    right = torch.where(known, batch.truth, 0)
+    wrong, where = right.clone(), gap.clone()
+    n = len(right)
+    filled = torch.from_numpy(rng.random(n) < FILLS).to(gap.device)
+    fill = torch.where(gap, _bad_fill(batch, rng), right)
+    wrong[filled] = fill[filled]
+
+    seen = known.to(right)
+    count = seen.sum((2, 3), keepdim=True).clamp(min=1)
+    centre = right.sum((2, 3), keepdim=True) / count
+    spread = (((right - centre) * seen).square().sum((2, 3), keepdim=True) / count).sqrt() + 1e-9
+    level = torch.where(known, (right - centre) / spread, 0)
+    names = rng.choice(list(FLAWS), n)
+    for name in FLAWS:
+        which = torch.from_numpy(names == name).to(gap.device) & ~filled
+        if bool(which.any()):
+            where[which] = _part(where[which], rng, whole=name != "foreign patch")
+            made = flawed(level[which], where[which], rng, name)
+            wrong[which] = made * spread[which] + centre[which]
+    return right, torch.where(known, wrong, 0), where & known, known
+
+
+def _part(gaps: Tensor, rng: np.random.Generator, *, whole: bool) -> Tensor:
+    """Where a flaw lies in each window: in its gap, in a rectangle, or everywhere."""
+    out = gaps.clone()
+    y, x = gaps.shape[-2:]
+    for part in out:
+        draw = rng.random()
+        if whole and draw < 0.35:
+            part[:] = True
+        elif draw < 0.75:
+            part[:] = False
+            height, width = (int(rng.integers(s // 4, 3 * s // 4)) for s in (y, x))
+            row, col = int(rng.integers(y - height)), int(rng.integers(x - width))
+            part[..., row : row + height, col : col + width] = True
+    return out
 
 
 def _bad_fill(batch: Sample, rng: np.random.Generator) -> Tensor:
     """The gap as a simpler method would fill it: by a date as it is, by their mean, by less."""
     e = batch.evidence
-    others = e.valid[:, 1:, None].float()  # (n, f, 1, y, x)
-    if not others.shape[1] or not bool(others.any()):
-        return F.avg_pool2d(F.pad(e.prior, [4] * 4, mode="reflect"), 9, 1)
-    pick = rng.random()
-    images = torch.where(others > 0, e.images[:, 1:], 0)
-    if pick < 0.4:
-        which = int(rng.integers(images.shape[1]))
-        return torch.where(others[:, which] > 0, images[:, which], e.prior)
-    if pick < 0.8:
-        mean = images.sum(1) / others.sum(1).clamp(min=1)
-        return torch.where(others.amax(1) > 0, mean, e.prior)
-    return e.prior
+    others = e.valid[:, 1:, None]  # (n, f, 1, y, x)
+    out = e.prior.clone()
+    images = torch.where(others, e.images[:, 1:], 0)
+    mean = images.sum(1) / others.sum(1).clamp(min=1)
+    for i, draw in enumerate(rng.random(len(out))):
+        shown = torch.nonzero(others[i].flatten(1).any(1)).flatten()
+        if not len(shown) or draw < 0.5:
+            continue
+        which = int(shown[int(rng.integers(len(shown)))])
+        offer, there = (images[i, which], others[i, which]) if draw < 0.8 else (
+            mean[i], others[i].any(0))  # fmt: skip
+        out[i] = torch.where(there, offer, out[i])
+    return out
+
+
+def composite(
+    pixels: Tensor, valid: Tensor, days: Tensor, target: int, *, around: Any = None
+) -> Prior:
+    """The median of the other dates, and GDAL's fill from the surroundings where there is none.
+
+    What many fill clouds with, and all the critic needs to see of a gap to learn from it. Dates
+    come in the order of their distance in time, as they are. Parameters are those of
+    `geot2t.prior.estimate_prior`; ``around`` is not looked at.
+    """
+    del around
+    n, t = valid.shape[:2]
+    others = valid.clone()
+    others[:, target] = False
+    mean = torch.where(others.unsqueeze(2), pixels, torch.nan).nanmedian(1).values
+    if not bool(mean.isfinite().all()):
+        space = fillnodata(pixels.numpy(), valid.numpy(), days.numpy(), target)
+        mean = torch.where(mean.isfinite(), mean, torch.from_numpy(space.mean))
+    away = (days - days[target]).abs().nan_to_num()
+    away[target] = torch.inf
+    order = away.argsort(stable=True)[: t - 1]
+    scale = mean.std((2, 3), keepdim=True).expand_as(mean) + 1e-6 * mean.abs() + 1e-12
+    seen = others[:, order]
+    return Prior(
+        mean=mean,
+        scale=scale,
+        chosen=order.expand(n, -1),
+        per_date=torch.where(seen.unsqueeze(2), pixels[:, order], mean.unsqueeze(1)),
+        per_date_scale=scale.unsqueeze(1).expand(-1, t - 1, -1, -1, -1),
+        per_date_valid=seen,
+        days=torch.full_like(mean[:, 0], torch.inf),
+    )

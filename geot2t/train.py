@@ -30,6 +30,7 @@ from geot2t.clouds import CloudShapes
 from geot2t.critic import Critic, CriticConfig, normalised
 from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig, Guess
+from geot2t.grid import Box
 from geot2t.lessons import lesson
 from geot2t.losses import (
     charbonnier,
@@ -40,7 +41,7 @@ from geot2t.losses import (
 )
 from geot2t.model import pick_device
 from geot2t.resume import load_state, remove_state, save_state
-from geot2t.tiles import Sample, Windows, drawn_batch, find_places, split
+from geot2t.tiles import Place, Sample, Windows, drawn_batch, find_places, split
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,10 @@ class TrainConfig:
     seed: int = 0
     """Seed of everything."""
 
+    only: str | None = None
+    """None to train both networks; "critic" to teach the critic alone (`geot2t.teach`), whose
+    learning rate `rate` then is."""
+
     arch: str | None = None
     """Architecture of both networks; None: that of the model to start from, else t2t."""
 
@@ -116,6 +121,9 @@ class Learner:
     workers : int
         Processes that prepare windows beside the training; samples do not depend on it.
     """
+
+    most_bands = 3
+    """Most bands of a batch."""
 
     def __init__(
         self,
@@ -255,7 +263,7 @@ class Learner:
                 pool.append(next(stream))
                 drawn += 1
             rng = np.random.default_rng([c.seed, 7, step])
-            yield drawn_batch(pool, c.batch, rng, self.device), rng
+            yield drawn_batch(pool, c.batch, rng, self.device, self.most_bands), rng
 
     # -- held-back windows ---------------------------------------------------------------------
 
@@ -326,15 +334,15 @@ class Trainer(Learner):
         self.output = output
         self.log_path = output.with_suffix(".log.jsonl")
         places = find_places(tiles)
-        learn, check = split(places)
+        learn, check = self._places = split(places)
         torch.manual_seed(config.seed)
         generator, critic = _networks(config, init)
-        shapes = CloudShapes.load()
-        frames = generator.config.frames
-        windows = Windows(learn, shapes, frames=frames, seed=config.seed)
-        back = Windows(check, shapes, frames=frames, seed=config.seed + 1, sizes=CHECK_SIZES)
+        self._frames = generator.config.frames
+        windows = self._windows(learn, config.seed)
+        back = self._windows(check, config.seed + 1, sizes=CHECK_SIZES)
         held_back = [back[i] for i in range(32)]
         super().__init__(generator, critic, windows, held_back, config, device, workers)
+        self.told = {"held-back/prior": "ratio"}
         self._modules = {
             "generator": self.generator,
             "critic": self.critic,
@@ -348,6 +356,17 @@ class Trainer(Learner):
             },
             "settings": asdict(config),
         }
+
+    def _windows(self, places: Sequence[tuple[Place, Box]], seed: int, **how: Any) -> Windows:
+        """Windows of ``places``, as a run of this kind learns from."""
+        return Windows(
+            places,
+            CloudShapes.load(),
+            frames=self._frames,
+            seed=seed,
+            bands=self.most_bands + 1,
+            **how,
+        )
 
     # -- files -------------------------------------------------------------------------------
 
@@ -386,7 +405,7 @@ class Trainer(Learner):
                     self._write_log(mean, check, time.monotonic() - began)
                 if self.step % 10 == 0:
                     shown = {k: f"{v:.3f}" for k, v in mean.items()}
-                    bar.set_postfix(shown | {"held-back/prior": f"{check['ratio']:.3f}"})
+                    bar.set_postfix(shown | {k: f"{check[v]:.3f}" for k, v in self.told.items()})
                 if time.monotonic() - last_save > save_every:
                     self.save(check)
                     last_save = time.monotonic()
@@ -493,7 +512,13 @@ def train(
         raise InputError(f"the folder {output.parent} does not exist; create it first")
     if output.exists() and not (overwrite or resume):
         raise InputError(f"{output} exists; pass --overwrite to replace it or --resume to go on")
-    trainer = Trainer(tiles, output, config or TrainConfig(), pick_device(device), init, workers)
+    config = config or TrainConfig()
+    kind = Trainer
+    if config.only == "critic":
+        from geot2t.teach import Teacher  # builds on this module
+
+        kind = Teacher
+    trainer = kind(tiles, output, config, pick_device(device), init, workers)
     if resume:
         trainer.resume()
     elif trainer.log_path.exists():

@@ -39,6 +39,11 @@ from geot2t.commands.options import PATH, device_option, log_options, overwrite_
     "--steps", type=click.IntRange(1), metavar="N", help="Steps of training. [default: 4400]"
 )
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Windows per step. [default: 6]")
+@click.option(
+    "--only",
+    type=click.Choice(["critic"]),
+    help="Teach the critic alone, as a judge of realism; the generator of --init stays as it is.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run that was left beside MODEL.")
 @click.option(
     "--workers",
@@ -59,6 +64,7 @@ def train(
     arch: str | None,
     steps: int | None,
     batch: int | None,
+    only: str | None,
     seed: int,
     **rest: Any,
 ) -> None:
@@ -72,12 +78,13 @@ def train(
       geot2t train --tiles my_places/ -o my_model.safetensors
       geot2t train --tiles my_places/ -o my_model.safetensors --init t2t-gan --steps 1000
       geot2t train --tiles my_places/ -o plain.safetensors --arch vit
+      geot2t train --tiles my_places/ -o judge.safetensors --init t2t-gan --only critic
       geot2t train --tiles my_places/ -o my_model.safetensors --resume
     """
     from geot2t.train import TrainConfig
     from geot2t.train import train as run
 
-    config = TrainConfig(seed=seed, arch=arch)
+    config = TrainConfig(seed=seed, arch=arch, only=only)
     config = replace(config, steps=steps or config.steps, batch=batch or config.batch)
     start = None if init == "none" else init
     click.echo(run(tiles, output, config=config, init=start, quiet=not shows_bar(), **rest))
