@@ -55,6 +55,8 @@ class Critic(nn.Module):
         self.stem = parts.critic_stem(config.views, config.token_dim, d, heads, config.reach)
         if config.views > 1:
             self.statistics = nn.Sequential(nn.Linear(STATISTICS, d), nn.GELU(), nn.Linear(d, d))
+            # Beside the tokens of the stem, they are to be heard from the first step on.
+            nn.init.normal_(self.statistics[-1].weight, std=2 / math.sqrt(d))
         self.space = nn.ModuleList(parts.critic_space(d, heads, i) for i in range(config.depth))
         self.across = nn.ModuleList(Attention(d, config.heads) for _ in range(config.depth))
         self.mlp = nn.ModuleList(FeedForward(d) for _ in range(config.depth))
@@ -78,7 +80,8 @@ class Critic(nn.Module):
         n, b = images.shape[:2]
         x = self._tokens(images, valid)  # (n*b, h, w, d)
         h, w = x.shape[1:3]
-        x = x + positions(h, w, x.shape[-1], x.device).to(x.dtype)
+        place = positions(h, w, x.shape[-1], x.device).to(x.dtype)
+        x = x + (place if self.config.views == 1 else 0.3 * place)
         for space, across, mlp in zip(self.space, self.across, self.mlp, strict=True):
             x = space(x)
             x = across(rearrange(x, "(n b) h w d -> (n h w) b d", n=n, b=b))

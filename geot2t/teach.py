@@ -102,8 +102,9 @@ class Teacher(Trainer):
         """The model started from, with the critic as it stands."""
         card = self._start.card | {
             "critic": self.card | {"steps_done": self.step, "held_back": check},
-            "realism": self._reference(),
         }
+        if self.step >= self.config.steps:  # takes a while, and nobody scores by what is half done
+            card["realism"] = self._reference()
         return Model(
             self._start.generator,
             self._averaged_critic(),

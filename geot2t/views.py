@@ -30,6 +30,10 @@ REACH = 5
 _TINY = 1e-3
 """Variance of fine detail below which nothing can be said of it; bands have spread 1."""
 
+_USUAL = (0.24, 0.18, 1.12, -0.76, -0.56, -0.65, 0.80, 0.81)
+_SPREAD = (0.25, 0.27, 0.58, 0.60, 0.43, 0.44, 0.68, 0.69)
+"""Mean and spread of the statistics over training windows of real ground."""
+
 _SHIFTS = [(0, 0), *((r * s, c * s) for s in (1, 2, 4) for r, c in (
     (-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)))]  # fmt: skip
 
@@ -52,7 +56,8 @@ def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         How strong the finest detail is, absolutely and beside coarser detail; how far it is that
         of the other bands, and how far more so if the band is shifted by up to 4 pixels (0 where
         there is no other band); how far it lies in rows and in columns; how far steps between
-        columns, and between rows, are greater at one of eight phases.
+        columns, and between rows, are greater at one of eight phases. All with mean 0 and spread
+        1 over real ground.
     """
     n, b, y, x = images.shape
     seen = valid.to(images).expand(n, b, y, x)
@@ -73,7 +78,8 @@ def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         *_both_ways(_steps, flat),
     ]
     pixels = torch.cat([flat, (4 * fine).asinh(), (2 * middle).asinh(), seen], 1)
-    return pixels, torch.cat(cells, 1)
+    usual, spread = (pixels.new_tensor(v)[:, None, None] for v in (_USUAL, _SPREAD))
+    return pixels, ((torch.cat(cells, 1) - usual) / spread).clamp(-6, 6)
 
 
 def _mean(images: Tensor, side: int) -> Tensor:
