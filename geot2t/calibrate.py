@@ -18,7 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
 from geot2t.grid import Box, lattice
-from geot2t.intervals import DEFAULT_FACTOR, Errors, factor_at, factors
+from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors
 
 _SCANNED = 48
 _SAMPLES = 8192
@@ -73,6 +73,9 @@ class SelfCheck:
 
     reason: str | None = None
     """Why the check was not possible; None if it was."""
+
+    together: NDArray[np.float64] | None = None
+    """Correlations of the errors between bands, ``(band, band)``; None where not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ def conclude(
         rows=rows,
         cases=len(found),
         pixels=int(sum(case.hidden.sum() for case in found)),
+        together=correlations(chosen),
     )
 
 

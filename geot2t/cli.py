@@ -13,6 +13,7 @@ from geot2t.commands.demo import demo
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
 from geot2t.commands.inpaint import inpaint
+from geot2t.commands.mask import mask
 from geot2t.commands.train import train
 from geot2t.errors import Geot2tError
 
@@ -49,7 +50,7 @@ def main() -> None:
     """
 
 
-for _command in (demo, inpaint, evaluate, train, info, verify):
+for _command in (demo, inpaint, evaluate, train, mask, info, verify):
     main.add_command(_command)
 
 

@@ -95,6 +95,36 @@ def factor_at(
     return np.asarray(np.where(lone, alone, dated))
 
 
+def correlations(cases: Sequence[Sequence[Errors]]) -> Float:
+    """How alike the errors of bands are, each over what was expected.
+
+    Parameters
+    ----------
+    cases : sequence
+        For each case the errors of all bands at the same pixels.
+
+    Returns
+    -------
+    ndarray, shape ``(band, band)``
+        A correlation matrix; of a band without errors, the identity.
+    """
+    least = np.finfo("float32").tiny
+    bands = [
+        np.concatenate([case[b].error / np.maximum(case[b].scale, least) for case in cases])
+        for b in range(len(cases[0]))
+    ]
+    spread = [float(np.std(band, dtype="float64")) for band in bands]
+    # Some large errors would decide, so they are cut off.
+    cut = np.stack(
+        [np.clip(b / s if s else b, -4, 4) for b, s in zip(bands, spread, strict=True)]
+    ).astype("float64")
+    alive = np.ptp(cut, axis=1) > 0
+    out = np.eye(len(bands))
+    if alive.any():
+        out[np.ix_(alive, alive)] = np.atleast_2d(np.corrcoef(cut[alive]))
+    return out
+
+
 def _by_distance(cases: Sequence[Errors], level: float, *, lone: bool) -> Float | None:
     """Factors at the knots; None if there are too few errors of this sort."""
     picked = [(c.scores[c.lone == lone], c.away[c.lone == lone]) for c in cases]

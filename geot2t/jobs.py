@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
 from geot2t.calibrate import SelfCheck, chosen, self_check
+from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
@@ -163,6 +164,8 @@ def inpaint(
     batch: int = 1,
     adapt: int = 0,
     sharp: bool = False,
+    samples: int = 0,
+    report: bool = False,
     seed: int = 0,
     bands: Sequence[str] = (),
     trust_items: bool = False,
@@ -222,8 +225,13 @@ def inpaint(
         Steps of training on the other dates before anything is filled; 0 for none.
     sharp : bool
         Give fills the texture of the ground, at some cost in error (see `geot2t.sharpen`).
+    samples : int
+        Different plausible fills to write as well (see `geot2t.draws`), and from two on their
+        standard deviation.
+    report : bool
+        Write a page that shows the scene before and after.
     seed : int
-        Of the self-check, of adaptation and of drawn texture.
+        Of the self-check, of adaptation, of drawn texture and of samples.
     bands, trust_items
         Of STAC items; see `geot2t.open_stack`.
     progress : callable, optional
@@ -242,14 +250,15 @@ def inpaint(
         clouds=clouds, date=date, max_error=max_error, max_distance=max_distance,
         keep_nodata=keep_nodata, error=error, driver=driver, creation_options=creation_options,
         device=device, model=model, method=method, window=window, overlap=overlap, batch=batch,
-        adapt=adapt, sharp=sharp, seed=seed, bands=bands, trust_items=trust_items,
+        adapt=adapt, sharp=sharp, samples=samples, report=report, seed=seed, bands=bands,
+        trust_items=trust_items,
     )  # fmt: skip
     with open_scene(scene, series, cloud_mask, request) as stack:
         path = stack.default_output if out is None else Path(out)
         with outputs_of(stack, path, request, overwrite=overwrite) as outputs:
             work = Work(stack, request)
             stream = work.stream(outputs.meta)
-            _run(stream, outputs, progress, error=error)
+            _run(stream, outputs, progress)
             return replace(work.finish(outputs, stream.tally), path=path)
 
 
@@ -282,6 +291,8 @@ def outputs_of(
         driver=request.driver,
         creation_options=request.creation_options,
         error=request.error,
+        samples=request.samples,
+        report=request.report,
         inputs=[file for files in stack.files for file in files],
         meta=stack.metadata,
     )
@@ -347,7 +358,19 @@ class Work:
             size=request.window,
             overlap=request.overlap,
             batch=request.batch,
+            draws=self._draws(),
         )
+
+    def _draws(self) -> Draws | None:
+        request, bands = self.request, len(self.stack.names)
+        if not request.samples:
+            return None
+
+        def together() -> NDArray[np.float64]:
+            known = self.lazy.checked().together
+            return np.eye(bands) if known is None else known
+
+        return Draws(request.samples, request.seed, together)
 
     def finish(self, outputs: Outputs, tally: Tally) -> Result:
         """Give the outputs, all of whose blocks are written, their item and final names."""
@@ -406,14 +429,14 @@ def _layout(stack: Stack, meta: RasterMeta) -> Layout:
     return Layout(bands, np.abs(stack.scale), [meta.nodata] * len(bands), to_file)
 
 
-def _run(stream: Stream, outputs: Outputs, progress: Progress | None, *, error: bool) -> None:
+def _run(stream: Stream, outputs: Outputs, progress: Progress | None) -> None:
     """Read ahead, compute and write behind, block by block of the output."""
     extent = stream.scene.extent
     done, total = 0, extent.height * extent.width
 
     def write(block: Written) -> None:
         nonlocal done
-        outputs.write(block.box, block.values, block.quality, block.error if error else None)
+        outputs.write(block.box, block.values, block.quality, block.error, block.samples)
         done += block.box.height * block.box.width
         if progress is not None:
             progress(done, total)

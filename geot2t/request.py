@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from geot2t.draws import MOST
 from geot2t.errors import InputError
 from geot2t.fill import Estimates
 from geot2t.grid import Box, lattice
@@ -41,6 +42,8 @@ class Request:
     batch: int = 1
     adapt: int = 0
     sharp: bool = False
+    samples: int = 0
+    report: bool = False
     seed: int = 0
     bands: Sequence[str] = ()
     trust_items: bool = False
@@ -48,6 +51,8 @@ class Request:
     def __post_init__(self) -> None:
         _ = self.rules
         check_windows(self.window, self.overlap, self.batch)
+        if not 0 <= self.samples <= MOST:
+            raise InputError(f"there can be 0 to {MOST} samples, got {self.samples}")
         if self.adapt < 0:
             raise InputError(f"the steps of adaptation must not be negative, got {self.adapt}")
         if self.model is None or isinstance(self.model, str | Path):
@@ -67,7 +72,7 @@ class Request:
             "error": self.error, "format": self.driver,
             "creation_options": dict(self.creation_options or {}), "window": self.window,
             "overlap": self.overlap, "batch": self.batch, "adapt": self.adapt,
-            "sharp": self.sharp, "seed": self.seed, "method": self.method,
+            "sharp": self.sharp, "samples": self.samples, "seed": self.seed, "method": self.method,
             "bands": list(self.bands),
         }  # fmt: skip
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from geot2t.draws import Drawn, Draws
 from geot2t.errors import InputError
 from geot2t.fill import Block, Filled, Filler, Float, Predict, Source, Task
 from geot2t.grid import Box
@@ -112,6 +114,9 @@ class Written:
     error: Float
     """Half-widths in file units, shape ``(band, y, x)``; 0 where observed, NaN where not filled."""
 
+    samples: Iterable[NDArray[Any]] = ()
+    """Other plausible ``values``, as many as were asked for; made when they are looked at."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -172,6 +177,8 @@ class Stream:
         Whether the stack has no other date.
     size, overlap, batch : int
         See `Filler`.
+    draws : Draws, optional
+        Random errors, if samples are wanted.
     """
 
     def __init__(
@@ -186,7 +193,9 @@ class Stream:
         size: int,
         overlap: int,
         batch: int,
+        draws: Draws | None = None,
     ) -> None:
+        self._draws = draws
         self.scene, self.layout, self.rules, self.lone = scene, layout, rules, lone
         self.tally = Tally()
         self._gaps = _Gaps(source, len(layout.data))
@@ -215,6 +224,7 @@ class Stream:
         values = scene.values
         error = np.zeros(values.shape, "float32")
         unknown = scene.cloud | scene.empty
+        samples = None
         if missing.any():
             values = values.copy()
             refused = wanted
@@ -234,12 +244,18 @@ class Stream:
                     values[index][here] = layout.encode(guess[band][here], band)
                     error[index][here] = half[band][here]
                 unknown = unknown & ~take
+                if self._draws is not None:
+                    samples = Drawn(
+                        self._draws, task.box, values, take, guess, half, layout.data, layout.encode
+                    )
             for band, index in enumerate(layout.data):
                 if layout.nodata[band] is not None:
                     values[index][refused[band]] = layout.nodata[band]
                 error[index][unknown[band]] = np.nan
         self._count(provenance, missing)
-        return Written(task.box, values, np.stack([provenance, days]), error)
+        if samples is None:
+            samples = repeat(values, self._draws.count) if self._draws is not None else ()
+        return Written(task.box, values, np.stack([provenance, days]), error, samples)
 
     def _accepted(self, task: _Read, gap: Bool, filled: Filled, half: NDArray[np.float64]) -> Bool:
         """Pixels of ``gap`` that no rule forbids to fill, ``(y, x)``."""

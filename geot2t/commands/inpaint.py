@@ -83,6 +83,15 @@ def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
     help="Give the fill the texture of the ground instead of the least error.",
 )
 @click.option(
+    "--samples",
+    type=click.IntRange(0, 999),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on their "
+    "standard deviation (_spread.tif).",
+)
+@click.option(
     "--adapt",
     type=click.IntRange(0),
     metavar="STEPS",
@@ -92,6 +101,11 @@ def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
     "only where the self-check finds that it helped.",
 )
 @click.option("--no-error", is_flag=True, help="Do not write the error raster.")
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Also write a page that shows the scene before and after (.html); see geot2t view.",
+)
 @click.option(
     "--format",
     "driver",

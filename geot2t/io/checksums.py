@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 _PREFIX = "1220"
 _OWN = "geot2t:checksum"
 _FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
-_SUFFIXES = ("", "_quality", "_error")
+_COMPANION = re.compile(r"_(quality|error|spread|sample_\d{2,})$")
 _BESIDE = {
     "type": "application/xml",
     "title": "What GDAL reads with the raster of that name",
@@ -155,12 +156,8 @@ def _verify_one(path: Path) -> list[Verified]:
 def _item_beside(path: Path) -> Path | None:
     if path.suffix == ".json":
         return path if path.exists() else None
-    for suffix in _SUFFIXES:
-        if path.stem.endswith(suffix):
-            item = path.with_name(f"{path.stem.removesuffix(suffix)}.json")
-            if item.exists():
-                return item
-    return None
+    items = (path.with_name(f"{s}.json") for s in (path.stem, _COMPANION.sub("", path.stem)))
+    return next((item for item in items if item.exists()), None)
 
 
 def _verify_asset(path: Path, asset: Mapping[str, Any]) -> Verified:

@@ -43,11 +43,18 @@ _ROLES = {
     "filled": ["data"],
     "quality": ["metadata", "quality"],
     "error": ["metadata", "uncertainty"],
+    "spread": ["metadata", "uncertainty"],
 }
 _TITLES = {
     "filled": "The scene without gaps",
     "quality": "Where each pixel comes from, and days to the nearest date used",
     "error": "Half-width of the 90 % interval, in the units of the scene",
+    "spread": "Standard deviation of the samples, in the units of the scene",
+}
+_REPORT = {
+    "type": "text/html",
+    "title": "The scene before and after, to look at",
+    "roles": ["overview"],
 }
 _EARLIEST = "1900-01-01T00:00:00Z"
 Coordinates = Sequence[float] | NDArray[np.float64]
@@ -77,7 +84,7 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
     wavelengths = np.full(len(outputs.meta.bands), np.nan)
     wavelengths[list(stack.data_bands)] = stack.wavelengths
     more = {f"geot2t:{k}": v for k, v in said.items() if k not in ("version", "started")}
-    return build_item(
+    item = build_item(
         outputs.meta,
         outputs.paths.rasters,
         when=stack.dates[stack.target],
@@ -89,6 +96,9 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
         cog=outputs.cog,
         properties=more,
     )
+    if outputs.paths.report is not None:
+        item["assets"]["report"] = {"href": f"./{outputs.paths.report.name}", **_REPORT}
+    return item
 
 
 def build_item(
@@ -111,7 +121,7 @@ def build_item(
     meta : RasterMeta
         Metadata of the scene.
     rasters : mapping of str to Path
-        The assets ``filled``, ``quality`` and perhaps ``error``.
+        The assets ``filled``, ``quality`` and perhaps ``error``, ``spread`` and samples.
     when : date or None
         Day of acquisition. ``datetime`` is then its midnight, with the whole day as its
         range. Of a scene without a date, all that is known is that it was taken before
@@ -166,8 +176,8 @@ def build_item(
             key: {
                 "href": f"./{path.name}",
                 "type": kind,
-                "title": _TITLES[key],
-                "roles": _ROLES[key],
+                "title": _TITLES.get(key, f"Another plausible fill, number {key.removeprefix('sample_')}"),
+                "roles": _ROLES.get(key, ["data"]),
                 "bands": _bands(key, meta, wavelengths),
             }
             for key, path in rasters.items()
@@ -240,7 +250,7 @@ def _bands(
     described = []
     for index, band in enumerate(meta.bands):
         entry = _band(band, index)
-        if key == "error":
+        if key in ("error", "spread"):
             entry |= {"data_type": "float32", "nodata": "nan"}
             if band.scale != 1:
                 entry["raster:scale"] = band.scale

@@ -46,7 +46,7 @@ _BAND = re.compile(
     r"|SR_QA_\w+|QA_RADSAT)(_\d{2}m)?$",
     re.IGNORECASE,
 )
-_OUTPUT = re.compile(r"_(quality|error)$")
+_OUTPUT = re.compile(r"_(quality|error|spread|sample_\d{2,})$")
 
 
 def date_in_name(name: str) -> date | None:

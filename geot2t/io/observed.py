@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from geot2t.io.safe import Raster, open_raster
 from geot2t.sensors import SOFT_EDGE_METRES
 
 Bool = NDArray[np.bool_]
+
+NO_DATA = "no data"
+"""What `Scene.told` calls nodata, NaN and infinity in the bands themselves."""
 
 
 @dataclass(frozen=True)
@@ -139,22 +143,38 @@ class Scene:
 
     def read(self, box: Box) -> SceneBlock:
         """Read ``box``, which must lie inside the raster."""
-        header = self.header
-        values = self.raster.read(box, list(range(1, header.count + 1)))
-        data = values[[i - 1 for i in header.data]]
-        empty = np.stack([is_nodata(band, n) for band, n in zip(data, header.nodata, strict=True)])
-        if header.alpha is not None:
-            empty |= values[header.alpha - 1] == 0
-        if header.own_mask:
-            empty |= self.raster.read_mask(box) == 0
+        values = self.raster.read(box, list(range(1, self.header.count + 1)))
+        empty = np.zeros((len(self.header.data), box.height, box.width), bool)
         cloud = np.zeros(values.shape[1:], bool)
-        for quality in self.quality:
-            hidden, nothing = quality.read(box)
+        for _, hidden, nothing in self.told(box, values):
             cloud |= hidden
             empty |= nothing
-        if self.detector is not None:
-            cloud |= self.detector.hidden(self, box)
         return SceneBlock(values, cloud, empty)
+
+    def told(self, box: Box, values: NDArray[Any]) -> Iterator[tuple[str, Bool, Bool]]:
+        """What each source of `validity` says of ``box``, whose pixels are ``values``.
+
+        Yields
+        ------
+        str
+            The source.
+        ndarray of bool, shape ``(y, x)``
+            Where it says that the ground is hidden.
+        ndarray of bool, shape ``(data band, y, x)`` or ``(y, x)``
+            Where it says that there is no data.
+        """
+        header, none = self.header, np.zeros((box.height, box.width), bool)
+        data = values[[i - 1 for i in header.data]]
+        own = np.stack([is_nodata(band, n) for band, n in zip(data, header.nodata, strict=True)])
+        yield NO_DATA, none, own
+        if header.own_mask:
+            yield "mask band", none, self.raster.read_mask(box) == 0
+        if header.alpha is not None:
+            yield "alpha band", none, values[header.alpha - 1] == 0
+        for quality in self.quality:
+            yield quality.name, *quality.read(box)
+        if self.detector is not None:
+            yield f"detector {self.detector.name}", self.detector.hidden(self, box), none
 
     def absent(self, box: Box) -> bool | None:
         """Whether ``box``, for which a sparse file stores nothing, is no data (True) or zeros.

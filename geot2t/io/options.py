@@ -168,7 +168,9 @@ def _default_predictor(options: dict[str, str], dtype: np.dtype[Any], bits: int 
         options.setdefault("PREDICTOR", "2")
 
 
-def space_needed(meta: RasterMeta, scene: Path | None, *, error: bool, driver: str) -> int:
+def space_needed(
+    meta: RasterMeta, scene: Path | None, *, error: bool, driver: str, samples: int = 0
+) -> int:
     """About how many bytes the outputs of ``scene`` will take while they are written.
 
     An estimate: what deflate makes of the pixels is not known before. A scene stored without
@@ -179,9 +181,9 @@ def space_needed(meta: RasterMeta, scene: Path | None, *, error: bool, driver: s
     stored = scene.stat().st_size if scene is not None and scene.exists() else plain
     filled = plain if meta.lossy else min(plain, stored * 3 // 2)
     share = filled / max(plain, 1)
-    total = filled + share * pixels * 0.2  # two bands of bytes, mostly the same
-    if error:
-        total += share * pixels * len(meta.bands)  # a quarter of float32: 0 where observed
+    total = (1 + samples) * filled + share * pixels * 0.2  # two bands of bytes, mostly the same
+    # A quarter of float32: 0 where observed.
+    total += (error + (samples > 1)) * share * pixels * len(meta.bands)
     if driver == "COG":
         total *= 2.4  # draft, final file, and overviews before they are copied
     elif meta.overviews:

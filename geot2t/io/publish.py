@@ -6,7 +6,9 @@ when every one of them is complete and on the disk. A lock beside them keeps a s
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import shutil
 import signal
 import threading
@@ -39,11 +41,76 @@ class OutputPaths:
     item: Path
     """The STAC Item with options, self-check and checksums."""
 
+    samples: tuple[Path, ...] = ()
+    """Different plausible fills, as many as were asked for."""
+
+    spread: Path | None = None
+    """Standard deviation of the samples; None of fewer than two."""
+
+    report: Path | None = None
+    """The page to look at; None if it is not wanted."""
+
+    @property
+    def main(self) -> Path:
+        """The file that appears last."""
+        return self.filled
+
     @property
     def rasters(self) -> dict[str, Path]:
         """The rasters by their key among the assets of the item."""
-        found = {"filled": self.filled, "quality": self.quality, "error": self.error}
+        found = {
+            "filled": self.filled,
+            "quality": self.quality,
+            "error": self.error,
+            "spread": self.spread,
+            **{path.stem.removeprefix(f"{self.filled.stem}_"): path for path in self.samples},
+        }
         return {key: path for key, path in found.items() if path is not None}
+
+    @property
+    def names(self) -> list[Path]:
+        """All names that belong to the outputs, whether they are wanted or not.
+
+        Samples of an earlier run, of which there may have been more, are found on the disk.
+        """
+        out = self.filled
+        beside = (f"{out.stem}_{what}.tif" for what in ("quality", "error", "spread"))
+        drawn = out.parent.glob(f"{glob.escape(out.stem)}_sample_[0-9]*.tif")
+        rasters = dict.fromkeys([out, *map(out.with_name, beside), *self.samples, *drawn])
+        return [*with_sidecars(rasters), self.item, out.with_name(f"{out.stem}.html")]
+
+    def is_part(self, name: str, owner: str) -> bool:
+        """Whether a file is a temporary one of a process, or of any if ``owner`` is empty."""
+        stem = re.escape(self.filled.stem)
+        ends = rf"_quality\.tif|_error\.tif|_spread\.tif|_sample_\d+\.tif|\.json|\.html"
+        final = rf"{re.escape(self.filled.name)}|{stem}(?:{ends})"
+        return re.match(rf"\.(?:{final})\.part-{owner}", name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OneRaster:
+    """The name of a raster that is written alone."""
+
+    main: Path
+    """The raster."""
+
+    @property
+    def names(self) -> list[Path]:
+        """The name, and those of the files that GDAL would read beside it."""
+        return with_sidecars([self.main])
+
+    def is_part(self, name: str, owner: str) -> bool:
+        """As of `OutputPaths`."""
+        return name.startswith(f".{self.main.name}.part-{owner}")
+
+
+Names = OutputPaths | OneRaster
+
+
+def with_sidecars(rasters: Iterable[Path]) -> list[Path]:
+    """``rasters``, then the files that GDAL would read with them."""
+    rasters = list(rasters)
+    return [*rasters, *(r.with_name(r.name + end) for r in rasters for end in _SIDECARS)]
 
 
 def default_output(scene: Path) -> Path:
@@ -51,7 +118,9 @@ def default_output(scene: Path) -> Path:
     return scene.with_name(f"{scene.stem}_filled.tif")
 
 
-def output_paths(out: Path, *, error: bool = True) -> OutputPaths:
+def output_paths(
+    out: Path, *, error: bool = True, samples: int = 0, report: bool = False
+) -> OutputPaths:
     """Names of the files that go with ``out``.
 
     Raises
@@ -59,15 +128,31 @@ def output_paths(out: Path, *, error: bool = True) -> OutputPaths:
     InputError
         If ``out`` is not named like a GeoTIFF.
     """
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"the output is a GeoTIFF: name it {out.stem}.tif instead of {out.name}")
-    out = out.absolute()
+    out = geotiff_path(out)
     return OutputPaths(
         filled=out,
         quality=out.with_name(f"{out.stem}_quality.tif"),
         error=out.with_name(f"{out.stem}_error.tif") if error else None,
         item=out.with_name(f"{out.stem}.json"),
+        samples=tuple(
+            out.with_name(f"{out.stem}_sample_{i:02}.tif") for i in range(1, samples + 1)
+        ),
+        spread=out.with_name(f"{out.stem}_spread.tif") if samples > 1 else None,
+        report=out.with_name(f"{out.stem}.html") if report else None,
     )
+
+
+def geotiff_path(out: Path) -> Path:
+    """``out`` as an absolute path.
+
+    Raises
+    ------
+    InputError
+        If it is not named like a GeoTIFF.
+    """
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"the output is a GeoTIFF: name it {out.stem}.tif instead of {out.name}")
+    return out.absolute()
 
 
 def part_path(path: Path) -> Path:
@@ -95,7 +180,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool) -> None:
+def check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Make sure, before any work, that the outputs may be put where they should go.
 
     Raises
@@ -106,16 +191,16 @@ def check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool
     OutputError
         If the directory is missing, or the name is not possible there.
     """
-    with _os_errors(paths.filled):
+    with _os_errors(paths.main):
         _check_targets(paths, inputs, overwrite=overwrite)
 
 
-def _check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: bool) -> None:
-    folder = paths.filled.parent
+def _check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    folder = paths.main.parent
     if not folder.is_dir():
         what = "is not a directory" if folder.exists() else "does not exist"
-        raise OutputError(f"cannot write {paths.filled}: {folder} {what}")
-    finals = _all_names(paths)
+        raise OutputError(f"cannot write {paths.main}: {folder} {what}")
+    finals = paths.names
     sources = [path for path in map(Path, inputs) if path.exists()]
     for final in finals:
         for source in sources:
@@ -127,14 +212,6 @@ def _check_targets(paths: OutputPaths, inputs: Iterable[Path], *, overwrite: boo
         for final in finals:
             if os.path.lexists(final):
                 raise InputError(f"{final} exists; pass --overwrite to replace it")
-
-
-def _all_names(paths: OutputPaths) -> list[Path]:
-    """All names that belong to the outputs, with the files that GDAL would read beside them."""
-    whole = output_paths(paths.filled)
-    rasters = list(whole.rasters.values())
-    beside = [raster.with_name(raster.name + end) for raster in rasters for end in _SIDECARS]
-    return [*rasters, whole.item, *beside]
 
 
 def check_space(folder: Path, need: int) -> None:
@@ -152,7 +229,7 @@ def _size(count: int) -> str:
 
 
 @contextmanager
-def locked(paths: OutputPaths) -> Iterator[None]:
+def locked(paths: Names) -> Iterator[None]:
     """Hold the lock of the outputs, and leave no temporary file of theirs behind.
 
     Temporary files found once the lock is held were left by a run that died, and go first.
@@ -164,7 +241,7 @@ def locked(paths: OutputPaths) -> Iterator[None]:
     OutputError
         If no file can be made in the directory.
     """
-    path = paths.filled
+    path = paths.main
     name = path.with_name(f".{path.name}.lock")
     # Temporary names hold the process number: where there are no locks, two runs cost time but
     # mix nothing up.
@@ -178,28 +255,26 @@ def locked(paths: OutputPaths) -> Iterator[None]:
             _remove_parts(paths, str(os.getpid()))
 
 
-def _remove_parts(paths: OutputPaths, owner: str) -> None:
+def _remove_parts(paths: Names, owner: str) -> None:
     """Delete the temporary files of ``owner``, a process number; of anybody if it is empty."""
-    whole = output_paths(paths.filled)
-    prefixes = tuple(f".{p.name}.part-{owner}" for p in (*whole.rasters.values(), whole.item))
-    with os.scandir(paths.filled.parent) as entries:
-        parts = [entry.path for entry in entries if entry.name.startswith(prefixes)]
+    with os.scandir(paths.main.parent) as entries:
+        parts = [entry.path for entry in entries if paths.is_part(entry.name, owner)]
     for part in parts:
         Path(part).unlink(missing_ok=True)
 
 
-def publish(paths: OutputPaths, parts: Mapping[Path, Path], *, overwrite: bool) -> None:
+def publish(paths: Names, parts: Mapping[Path, Path], *, overwrite: bool) -> None:
     """Move temporary files to their final names, the last one first.
 
-    What an earlier run left under these names is removed before, the filled raster first:
+    What an earlier run left under these names is removed before, the main raster first:
     whenever it exists, its companions belong to it.
 
     Parameters
     ----------
-    paths : OutputPaths
+    paths : OutputPaths or OneRaster
         All final names.
     parts : mapping of Path to Path
-        Temporary name of each file by its final name. The filled raster is the first, so
+        Temporary name of each file by its final name. The main raster is the first, so
         that it appears when all else is there.
     overwrite : bool
         Whether files of an earlier run may be removed.
@@ -213,11 +288,11 @@ def publish(paths: OutputPaths, parts: Mapping[Path, Path], *, overwrite: bool) 
     """
     check_targets(paths, (), overwrite=overwrite)
     done: list[Path] = []
-    with _os_errors(paths.filled):
+    with _os_errors(paths.main):
         for part in parts.values():
             _sync(part)
         try:
-            for old in _all_names(paths):
+            for old in paths.names:
                 old.unlink(missing_ok=True)
             for final, part in reversed(list(parts.items())):
                 part.replace(final)
@@ -226,7 +301,7 @@ def publish(paths: OutputPaths, parts: Mapping[Path, Path], *, overwrite: bool) 
             for path in done:
                 path.unlink(missing_ok=True)
             raise
-        _sync_folder(paths.filled.parent)
+        _sync_folder(paths.main.parent)
 
 
 def _sync(path: Path) -> None:

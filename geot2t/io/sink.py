@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from geot2t.draws import Spread
 from geot2t.errors import InputError, OutputError
 from geot2t.grid import Box
 from geot2t.io.checksums import with_checksums
@@ -58,6 +59,10 @@ PROVENANCE = {
 """What the values of the band ``provenance`` mean."""
 
 
+Page = Callable[[Mapping[str, Path]], str]
+"""Makes a report of rasters, given by their keys among the assets."""
+
+
 class Outputs:
     """The rasters of one scene while they are written; made by `open_outputs`.
 
@@ -100,15 +105,18 @@ class Outputs:
             return companion_options(meta, dtype, self._options)
 
         count = len(meta.bands)
-        filled = RasterPart(
-            paths.filled,
-            part_path(paths.filled),
-            {**scene_profile(meta), **layout(meta.dtype, count)},
-            mask_band=meta.dataset_mask,
-        )
-        self._rasters["filled"] = filled
-        with gdal_errors(paths.filled):
-            describe_scene(filled.dataset, meta)
+        likewise = {paths.filled, *paths.samples}
+        for key, path in paths.rasters.items():
+            if path in likewise:
+                raster = RasterPart(
+                    path,
+                    part_path(path),
+                    {**scene_profile(meta), **layout(meta.dtype, count)},
+                    mask_band=meta.dataset_mask,
+                )
+                self._rasters[key] = raster
+                with gdal_errors(path):
+                    describe_scene(raster.dataset, meta)
 
         place = {"height": meta.height, "width": meta.width, **georeference(meta)}
         quality = RasterPart(
@@ -122,30 +130,31 @@ class Outputs:
             quality.dataset.descriptions = ("provenance", "days")
             quality.dataset.update_tags(1, **{f"CLASS_{k}": v for k, v in PROVENANCE.items()})
             quality.dataset.update_tags(2, MEANING="days to the nearest date used, 255 = none")
-        if paths.error is None:
-            return
-        error = RasterPart(
-            paths.error,
-            part_path(paths.error),
-            {
-                **place,
-                "count": count,
-                "dtype": "float32",
-                "nodata": np.nan,
-                **layout(np.dtype("float32"), count),
-            },
-        )
-        self._rasters["error"] = error
-        with gdal_errors(paths.error):
-            describe_place(error.dataset, meta)
-            for index, band in enumerate(meta.bands, 1):
-                if band.description:
-                    error.dataset.set_band_description(index, band.description)
-                if band.unit:
-                    error.dataset.set_band_unit(index, band.unit)
-            if any(band.scale != 1 for band in meta.bands):
-                # A difference of two values has their scale but not their offset.
-                error.dataset.scales = [band.scale for band in meta.bands]
+        for key, path in (("error", paths.error), ("spread", paths.spread)):
+            if path is None:
+                continue
+            difference = RasterPart(
+                path,
+                part_path(path),
+                {
+                    **place,
+                    "count": count,
+                    "dtype": "float32",
+                    "nodata": np.nan,
+                    **layout(np.dtype("float32"), count),
+                },
+            )
+            self._rasters[key] = difference
+            with gdal_errors(path):
+                describe_place(difference.dataset, meta)
+                for index, band in enumerate(meta.bands, 1):
+                    if band.description:
+                        difference.dataset.set_band_description(index, band.description)
+                    if band.unit:
+                        difference.dataset.set_band_unit(index, band.unit)
+                if any(band.scale != 1 for band in meta.bands):
+                    # A difference of two values has their scale but not their offset.
+                    difference.dataset.scales = [band.scale for band in meta.bands]
 
     @property
     def cog(self) -> bool:
@@ -167,6 +176,7 @@ class Outputs:
         values: NDArray[Any],
         quality: NDArray[np.uint8],
         error: NDArray[np.float32] | None = None,
+        samples: Iterable[NDArray[Any]] = (),
     ) -> None:
         """Write one or more whole blocks, in any order.
 
@@ -184,6 +194,8 @@ class Outputs:
         error : ndarray of float32, shape ``(band, y, x)``, optional
             Half-widths in the units of the file, 0 where observed, NaN where not filled.
             Required unless the outputs were opened without an error raster.
+        samples : iterable of ndarray
+            Like ``values``, as many as the outputs were opened for. One at a time is held.
 
         Raises
         ------
@@ -195,6 +207,8 @@ class Outputs:
         rasters = self._rasters
         given = {"filled": values, "quality": quality, "error": error}
         for key, raster in rasters.items():
+            if key not in given:
+                continue
             array = given[key]
             if array is None:
                 raise InputError(f"{raster.path.name} takes half-widths for {box}, got none")
@@ -207,6 +221,28 @@ class Outputs:
         rasters["quality"].write(box, quality)
         if error is not None and "error" in rasters:
             rasters["error"].write(box, error)
+        if self.paths.samples:
+            self._write_samples(box, values, quality, samples)
+
+    def _write_samples(
+        self,
+        box: Box,
+        filled: NDArray[Any],
+        quality: NDArray[np.uint8],
+        samples: Iterable[NDArray[Any]],
+    ) -> None:
+        predicted = quality[0] >= 2
+        spread = Spread(filled.shape)
+        keys = [key for key in self._rasters if key.startswith("sample_")]
+        for key, drawn in zip(keys, samples, strict=True):
+            values = self._opaque(drawn, predicted) if predicted.any() else drawn
+            self._check_nodata(box, values, predicted)
+            self._rasters[key].write(box, values, quality[0] > 0)
+            spread.add(values)
+        if "spread" in self._rasters:
+            deviation = spread.deviation()
+            deviation[:, quality[0] == 0] = np.nan
+            self._rasters["spread"].write(box, deviation)
 
     def _opaque(self, values: NDArray[Any], predicted: NDArray[np.bool_]) -> NDArray[Any]:
         if self.meta.alpha:
@@ -224,13 +260,16 @@ class Outputs:
         if (np.isnan(found) if np.isnan(nodata) else found == nodata).any():
             raise OutputError(f"a predicted pixel in {box} equals nodata ({nodata:g})")
 
-    def commit(self, item: Mapping[str, Any]) -> None:
+    def commit(self, item: Mapping[str, Any], page: Page | None = None) -> None:
         """Finish the rasters, read them back, write the item, and give all their final names.
 
         Parameters
         ----------
         item : mapping
-            The STAC Item. Size and checksum of each raster are added to its assets.
+            The STAC Item. Size and checksum of each file are added to its assets.
+        page : callable, optional
+            Makes the report, if the outputs were opened for one, of the finished rasters: it is
+            given where they are, by their keys among the assets.
 
         Raises
         ------
@@ -255,6 +294,12 @@ class Outputs:
             if sidecar(raster.part).exists():
                 assets[f"{key}_aux"] = sidecar(raster.path)
                 parts[sidecar(raster.path)] = sidecar(raster.part)
+        if self.paths.report is not None and page is not None:
+            assets["report"] = self.paths.report
+            part = parts[self.paths.report] = part_path(self.paths.report)
+            written = {key: raster.part for key, raster in self._rasters.items()}
+            with gdal_errors(self.paths.report):
+                part.write_text(page(written), encoding="utf-8")
         part = part_path(self.paths.item)
         with gdal_errors(self.paths.item):
             whole = with_checksums(item, assets, parts)
@@ -272,7 +317,8 @@ class Outputs:
             raster.discard()
 
 
-def _open_scene(scene: Path) -> RasterMeta:
+def metadata_of(scene: Path) -> RasterMeta:
+    """Metadata of a raster, of which nothing else is read."""
     with open_raster(scene) as checked:
         driver = checked.driver
     # Opened again, as the safe way hides the overviews.
@@ -289,6 +335,8 @@ def open_outputs(
     driver: str | None = None,
     creation_options: Mapping[str, str] | None = None,
     error: bool = True,
+    samples: int = 0,
+    report: bool = False,
     inputs: Iterable[Path] = (),
     meta: RasterMeta | None = None,
 ) -> Iterator[Outputs]:
@@ -312,6 +360,10 @@ def open_outputs(
         GDAL creation options; those that would change pixels or metadata are refused.
     error : bool
         Whether to write an error raster.
+    samples : int
+        How many samples to write, and from two on their standard deviation.
+    report : bool
+        Whether there will be a page (see `Outputs.commit`).
     inputs : iterable of Path
         The other files that are read, which no output may replace.
     meta : RasterMeta, optional
@@ -326,13 +378,15 @@ def open_outputs(
         outputs, or there is too little space.
     """
     scene = Path(scene)
-    paths = output_paths(Path(out) if out is not None else default_output(scene), error=error)
+    out = Path(out) if out is not None else default_output(scene)
+    paths = output_paths(out, error=error, samples=samples, report=report)
     stored = scene if meta is None else None
-    meta = meta or _open_scene(scene)
+    meta = meta or metadata_of(scene)
     driver = driver or ("COG" if meta.cog else "GTiff")
     options = check_options(driver, creation_options)
     check_targets(paths, (scene, *inputs), overwrite=overwrite)
-    check_space(paths.filled.parent, space_needed(meta, stored, error=error, driver=driver))
+    need = space_needed(meta, stored, error=error, driver=driver, samples=samples)
+    check_space(paths.filled.parent, need)
     with terminated_as_exception(), locked(paths):
         with refusing(options):
             outputs = Outputs(meta, paths, driver, options, overwrite=overwrite)
