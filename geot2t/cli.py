@@ -14,6 +14,7 @@ from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
 from geot2t.commands.inpaint import inpaint
 from geot2t.commands.mask import mask
+from geot2t.commands.score import score
 from geot2t.commands.train import train
 from geot2t.errors import Geot2tError
 
@@ -50,7 +51,7 @@ def main() -> None:
     """
 
 
-for _command in (demo, inpaint, evaluate, train, mask, info, verify):
+for _command in (demo, inpaint, evaluate, train, mask, score, info, verify):
     main.add_command(_command)
 
 

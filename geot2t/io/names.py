@@ -46,6 +46,7 @@ _BAND = re.compile(
     r"|SR_QA_\w+|QA_RADSAT)(_\d{2}m)?$",
     re.IGNORECASE,
 )
+_MAP = re.compile(r"_score(_attention)?$")
 _OUTPUT = re.compile(r"_(quality|error|spread|sample_\d{2,})$")
 
 
@@ -156,12 +157,15 @@ def _belongs(name: str, kind: str, scene: Path, whole_product: bool) -> bool:
 
 
 def is_output(name: str, siblings: Iterable[str] = ()) -> bool:
-    """Whether a file is something that geot2t wrote: ``*_filled``, or the rasters beside it."""
+    """Whether a file is something that geot2t wrote: ``*_filled``, or the rasters beside a scene."""
     stem = Path(name).stem
     base = _OUTPUT.sub("", stem)
     if base.endswith("_filled"):
         return True
     stems = {Path(s).stem for s in siblings if Path(s).suffix.lower() in SUFFIXES}
+    scored = _MAP.sub("", stem)
+    if scored != stem and scored in stems:
+        return True
     return f"{base}_quality" in stems and base in stems
 
 

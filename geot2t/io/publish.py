@@ -89,19 +89,22 @@ class OutputPaths:
 
 @dataclass(frozen=True, slots=True)
 class OneRaster:
-    """The name of a raster that is written alone."""
+    """The name of a raster that is written alone, or with files of its own."""
 
     main: Path
     """The raster."""
 
+    others: tuple[Path, ...] = ()
+    """What goes with it, written or not."""
+
     @property
     def names(self) -> list[Path]:
-        """The name, and those of the files that GDAL would read beside it."""
-        return with_sidecars([self.main])
+        """The names, and those of the files that GDAL would read beside them."""
+        return with_sidecars([self.main, *self.others])
 
     def is_part(self, name: str, owner: str) -> bool:
         """As of `OutputPaths`."""
-        return name.startswith(f".{self.main.name}.part-{owner}")
+        return any(name.startswith(f".{p.name}.part-{owner}") for p in (self.main, *self.others))
 
 
 Names = OutputPaths | OneRaster
