@@ -22,7 +22,7 @@ from geot2t.prior import Prior
 from geot2t.realism import SEEN
 from geot2t.tiles import Sample
 
-FILLS = 0.35
+FILLS = 0.5
 """Share of lessons in which the gap is filled badly; in the others there is a flaw."""
 
 SURE = 0.25

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 VIEWS = 4
 """Pixel channels of `views` for each band."""
 
-STATISTICS = 8
+STATISTICS = 9
 """Statistics of `views` for each cell of each band."""
 
 CELL = 8
@@ -30,8 +30,8 @@ REACH = 5
 _TINY = 1e-3
 """Variance of fine detail below which nothing can be said of it; bands have spread 1."""
 
-_USUAL = (0.24, 0.18, 1.12, -0.76, -0.56, -0.65, 0.80, 0.81)
-_SPREAD = (0.25, 0.27, 0.58, 0.60, 0.43, 0.44, 0.68, 0.69)
+_USUAL = (0.24, 0.18, 1.12, -0.76, 1.15, -0.56, -0.65, 0.80, 0.81)
+_SPREAD = (0.25, 0.27, 0.58, 0.60, 0.59, 0.43, 0.44, 0.68, 0.69)
 """Mean and spread of the statistics over training windows of real ground."""
 
 _SHIFTS = [(0, 0), *((r * s, c * s) for s in (1, 2, 4) for r, c in (
@@ -54,8 +54,8 @@ def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         The band, its finest detail, coarser detail, and whether valid.
     cells : Tensor, shape ``(n * b, STATISTICS, y / 8, x / 8)``
         How strong the finest detail is, absolutely and beside coarser detail; how far it is that
-        of the other bands, and how far more so if the band is shifted by up to 4 pixels (0 where
-        there is no other band); how far it lies in rows and in columns; how far steps between
+        of the other bands together, how far more so if the band is shifted by up to 4 pixels, and
+        how far it is that of the band most like it (0 where there is no other band); how far it lies in rows and in columns; how far steps between
         columns, and between rows, are greater at one of eight phases. All with mean 0 and spread
         1 over real ground.
     """
@@ -113,22 +113,30 @@ def _steps(images: Tensor) -> Tensor:
     return 2 * ((most + 0.03) / (rest + 0.03)).log()
 
 
-def _registration(fine: Tensor, bands: int) -> tuple[Tensor, Tensor]:
-    """Correlation of each band's fine detail with the others', and what a shift adds to it."""
+def _registration(fine: Tensor, bands: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Correlation of each band's fine detail with the others', what a shift adds to it, and the
+    greatest correlation with one other band.
+    """
     if bands == 1:
         none = torch.zeros_like(_cells(fine))
-        return none, none
+        return none, none, none
+    y, x = fine.shape[-2:]
     own = rearrange(fine, "(n b) 1 y x -> n b (y x)", b=bands)
     own = own / (own.square().mean(2, keepdim=True) + _TINY).sqrt()
-    like = own @ own.mT / own.shape[-1]  # (n, b, b)
-    others = (like * (1 - torch.eye(bands).to(like))) @ own
+    same = torch.eye(bands).to(own)
+    others = (own @ own.mT / own.shape[-1] * (1 - same)) @ own
     others = others / (others.square().mean(2, keepdim=True) + _TINY).sqrt()
-    own, others = (
-        rearrange(v, "n b (y x) -> (n b) 1 y x", y=fine.shape[-2]) for v in (own, others)
-    )
+    own = rearrange(own, "n b (y x) -> n b y x", y=y)
+    others = rearrange(others, "n b (y x) -> (n b) 1 y x", y=y)
+    power = _cells(own.square()) + 0.1  # (n, b, h, w)
+    pairs = _cells(rearrange(own[:, :, None] * own[:, None], "n b c y x -> (n b) c y x"))
+    pairs = rearrange(pairs, "(n b) c h w -> n b c h w", b=bands)
+    pairs = (pairs / (power[:, :, None] * power[:, None]).sqrt()).abs()
+    nearest = reduce(pairs - 2 * same[:, :, None, None], "n b c h w -> (n b) 1 h w", "max")
+
+    own, power = (rearrange(v, "n b y x -> (n b) 1 y x") for v in (own, power))
     moved = torch.cat([others.roll(shift, (-2, -1)) for shift in _SHIFTS], 1)
-    product = _cells(own * moved)
-    size = ((_cells(own.square()) + 0.1) * (_cells(others.square()) + 0.1)).sqrt()
-    alike = (product / size).abs()
+    alike = _cells(own * moved) / (power * (_cells(others.square()) + 0.1)).sqrt()
+    alike = alike.abs()
     best = reduce(alike[:, 1:], "m s h w -> m 1 h w", "max")
-    return 2 * alike[:, :1], 3 * (best - alike[:, :1])
+    return 2 * alike[:, :1], 3 * (best - alike[:, :1]), 2 * nearest
