@@ -166,9 +166,9 @@ def measured(places: list[Place], critic: Critic, count: int, seed: int) -> dict
     table: dict[str, Any] = {}
     for name, row in found.items():
         table[name] = {"windows": len(row["critic"])}
-        for detector, pairs in row.items():
+        for judge, pairs in row.items():
             value = auroc(*np.nan_to_num(np.array(pairs)).T)
-            table[name][detector] = value if detector == "critic" else max(value, 1 - value)
+            table[name][judge] = value if judge == "critic" else max(value, 1 - value)
         table[name]["where"] = auroc(*(np.concatenate(v) for v in zip(*tokens[name], strict=True)))
     return table
 

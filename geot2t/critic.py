@@ -41,7 +41,7 @@ class CriticConfig:
     """Name of the architecture."""
 
     views: int = VIEWS
-    """Channels looked at for each band: 4, with statistics (`geot2t.views`), or 1, the band alone."""
+    """Channels for each band: 4, with statistics (`geot2t.views`), or 1, the band alone."""
 
 
 class Critic(nn.Module):
@@ -54,9 +54,10 @@ class Critic(nn.Module):
         d, heads = config.embed_dim, config.heads
         self.stem = parts.critic_stem(config.views, config.token_dim, d, heads, config.reach)
         if config.views > 1:
-            self.statistics = nn.Sequential(nn.Linear(STATISTICS, d), nn.GELU(), nn.Linear(d, d))
+            heard = nn.Linear(d, d)
             # Beside the tokens of the stem, they are to be heard from the first step on.
-            nn.init.normal_(self.statistics[-1].weight, std=2 / math.sqrt(d))
+            nn.init.normal_(heard.weight, std=2 / math.sqrt(d))
+            self.statistics = nn.Sequential(nn.Linear(STATISTICS, d), nn.GELU(), heard)
         self.space = nn.ModuleList(parts.critic_space(d, heads, i) for i in range(config.depth))
         self.across = nn.ModuleList(Attention(d, config.heads) for _ in range(config.depth))
         self.mlp = nn.ModuleList(FeedForward(d) for _ in range(config.depth))

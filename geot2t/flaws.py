@@ -67,9 +67,8 @@ def blocks(windows: Tensor, rng: np.random.Generator) -> Tensor:
     y, x = windows.shape[-2:]
     row, col = (int(v) for v in rng.integers(BLOCK, size=2))
     image = F.pad(windows, (col, -(x + col) % BLOCK, row, -(y + row) % BLOCK), mode="replicate")
-    image = image.cpu().numpy()
     n, b, height, width = image.shape
-    cut = image.reshape(n, b, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    cut = image.cpu().numpy().reshape(n, b, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     frequency = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
     step = rng.uniform(0.4, 1.5) * (0.5 + 0.5 * frequency)[:, None, :]
     waves = dctn(cut, axes=(3, 5), norm="ortho")

@@ -77,6 +77,7 @@ def attention(critic: Critic, images: Tensor, valid: Tensor) -> Float:
     given: list[Tensor] = []
 
     def look(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, Everywhere)  # noqa: S101  hooks are given to no other
         tokens = rearrange(arguments[0], "m h w d -> m (h w) d")
         q, k, _ = module.qkv(module.norm(tokens)).chunk(3, -1)
         q, k = (rearrange(v, "m t (a d) -> m a t d", a=module.heads) for v in (q, k))

@@ -143,6 +143,7 @@ class _Tally:
     below_5: int = 0
 
     def add(self, token: Float, window: Float) -> None:
+        """Count pixels with their percentiles."""
         self.pixels += token.size
         self.token += float(token.sum(dtype="float64"))
         self.window += float(np.nansum(window, dtype="float64"))
@@ -151,14 +152,60 @@ class _Tally:
 
     @property
     def said(self) -> dict[str, float]:
-        n = max(self.pixels, 1)
+        """What the item says of them."""
         return {
             "pixels": self.pixels,
-            "mean_percentile": self.token / n,
-            "mean_window_percentile": self.window / n,
-            "share_below_1": self.below_1 / n,
-            "share_below_5": self.below_5 / n,
+            "mean_percentile": self.token / self.pixels,
+            "mean_window_percentile": self.window / self.pixels,
+            "share_below_1": self.below_1 / self.pixels,
+            "share_below_5": self.below_5 / self.pixels,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    task: Task
+    valid: NDArray[np.bool_]  # (y, x)
+    origin: NDArray[np.uint8]  # (y, x), provenance
+
+
+class _Stages:
+    """The stages between a scene and its map; see `geot2t.pipeline.overlap`."""
+
+    def __init__(
+        self, stack: Stack, origin: Provenance | None, critic: _Critic, judge: Model, batch: int
+    ) -> None:
+        self._stack, self._origin, self._attend = stack, origin, critic.bands > 4
+        self._reference = judge.card["realism"]
+        self._filler = Filler(
+            _Scene(stack, origin, critic.bands), critic, size=SIDE, overlap=SIDE // 2,
+            batch=batch, bands=critic.bands,
+        )  # fmt: skip
+        self.tallies = {key: _Tally() for key in _ORIGIN}
+
+    def read(self, box: Box) -> _Read:
+        """Read a box, where it holds ground, and whose it is."""
+        _, valid = self._stack.read_target(box)
+        origin = np.full(valid.shape, OBSERVED, "uint8")
+        if self._origin is not None:
+            origin = self._origin.read(box)
+            valid &= origin != NOT_FILLED
+        return _Read(self._filler.read(box), valid, origin)
+
+    def compute(self, read: _Read) -> tuple[Box, dict[str, Float]]:
+        """Score what was read."""
+        found = self._filler.compute(read.task).pixels
+        found[:, ~read.valid] = np.nan
+        with np.errstate(invalid="ignore", divide="ignore"):
+            token = percentile(found[0] / found[1], self._reference["token"])
+            window = percentile(found[2] / found[3], self._reference["window"])
+            values = {"score": np.stack([token, window])}
+            if self._attend:
+                values["attention"] = found[4:] / found[1]
+        for key, tally in self.tallies.items():
+            here = (read.origin == key) & np.isfinite(token)
+            tally.add(token[here], window[here])
+        return read.task.box, values
 
 
 def score(
@@ -211,8 +258,7 @@ def score(
     """
     begun = datetime.now(UTC)
     chosen, judge = pick_device(device), load_model(model)
-    reference = judge.card.get("realism")
-    if not reference:
+    if "realism" not in judge.card:
         raise ModelError(
             f"the critic of {judge.name} was never compared with real ground; teach it with "
             "geot2t train --only critic, or leave --model out"
@@ -231,44 +277,14 @@ def score(
             origin = provenance_beside(stack.paths[stack.target], stack.extent)
         if origin is not None:
             inputs.append(origin.path)
-        critic = _Critic(judge, chosen, attend=attend)
-        tallies = {key: _Tally() for key in _ORIGIN}
+        stages = _Stages(stack, origin, _Critic(judge, chosen, attend=attend), judge, batch)
         done, total = 0, stack.extent.height * stack.extent.width
-        filler = Filler(
-            _Scene(stack, origin, critic.bands), critic, size=SIDE, overlap=SIDE // 2,
-            batch=batch, bands=critic.bands,
-        )  # fmt: skip
         with (
             closing(origin) if origin else nullcontext(),
             open_maps(
                 path, meta, layers, may_have=("attention",), inputs=inputs, overwrite=overwrite
             ) as maps,
         ):
-
-            def read(box: Box) -> tuple[Task, NDArray[np.bool_], NDArray[np.uint8]]:
-                _, valid = stack.read_target(box)
-                whence = np.full(valid.shape, OBSERVED, "uint8")
-                if origin is not None:
-                    whence = origin.read(box)
-                return filler.read(box), valid & (whence != NOT_FILLED), whence
-
-            def compute(
-                task: tuple[Task, NDArray[np.bool_], NDArray[np.uint8]],
-            ) -> tuple[Box, dict[str, Float]]:
-                ground, valid, whence = task
-                found = filler.compute(ground).pixels
-                found[:, ~valid] = np.nan
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    token = percentile(found[0] / found[1], reference["token"])
-                    window = percentile(found[2] / found[3], reference["window"])
-                    looked = found[4] / found[1] if attend else None
-                for key, tally in tallies.items():
-                    here = (whence == key) & np.isfinite(token)
-                    tally.add(token[here], window[here])
-                values = {"score": np.stack([token, window])}
-                if looked is not None:
-                    values["attention"] = looked[None]
-                return ground.box, values
 
             def write(block: tuple[Box, dict[str, Float]]) -> None:
                 nonlocal done
@@ -277,8 +293,11 @@ def score(
                 if progress is not None:
                     progress(done, total)
 
-            pipeline.overlap(walk(stack.extent, *maps.block), read, compute, write)
-            scored = sum(tally.pixels for tally in tallies.values())
+            pipeline.overlap(walk(stack.extent, *maps.block), stages.read, stages.compute, write)
+            said = {
+                _ORIGIN[key]: tally.said for key, tally in stages.tallies.items() if tally.pixels
+            }
+            scored = sum(tally.pixels for tally in stages.tallies.values())
             item = build_item(
                 meta,
                 maps.rasters,
@@ -296,10 +315,7 @@ def score(
                     "geot2t:options": {"clouds": clouds, "window": SIDE, "batch": batch},
                     "geot2t:observed_from": list(stack.validity[stack.target]),
                     "geot2t:not_scored": 1 - scored / total,
-                    "geot2t:realism": {
-                        name: tallies[key].said for key, name in _ORIGIN.items()
-                        if tallies[key].pixels
-                    },
+                    "geot2t:realism": said,
                 },
             )  # fmt: skip
             warnings = list(dict.fromkeys(stack.notes))

@@ -7,6 +7,7 @@ of the model that the run starts from comes out as it went in, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from geot2t.lessons import composite, lesson, pair
 from geot2t.metrics import auroc
 from geot2t.realism import SEEN, SIDE, scores
 from geot2t.tiles import Place, Sample, Windows
-from geot2t.train import TrainConfig, Trainer, averaging
+from geot2t.train import TrainConfig, Trainer, averaging, train
 
 REFERENCE = 384
 """Windows of real ground with whose scores others are compared."""
@@ -133,3 +134,9 @@ class Teacher(Trainer):
 
     def _averaged_critic(self) -> Critic:
         return cast("Critic", self.taught.module)
+
+
+def teach(tiles: Path, output: Path, *, config: TrainConfig | None = None, **how: Any) -> Path:
+    """Teach the critic of a model and write the model; see `geot2t.train.train`."""
+    config = replace(config or TrainConfig(), only="critic")
+    return train(tiles, output, config=config, kind=Teacher, **how)

@@ -96,8 +96,8 @@ class TrainConfig:
     """Seed of everything."""
 
     only: str | None = None
-    """None to train both networks; "critic" to teach the critic alone (`geot2t.teach`), whose
-    learning rate `rate` then is."""
+    """None: both networks are trained; "critic": it alone, by `geot2t.teach`, and `rate` is its
+    learning rate."""
 
     arch: str | None = None
     """Architecture of both networks; None: that of the model to start from, else t2t."""
@@ -477,6 +477,7 @@ def train(
     device: str = "auto",
     workers: int = 0,
     quiet: bool = False,
+    kind: type[Trainer] = Trainer,
 ) -> Path:
     """Train the T2T-GAN on GeoTIFFs and write a model; returns its path.
 
@@ -500,6 +501,8 @@ def train(
         Processes that prepare windows.
     quiet : bool
         No progress bar.
+    kind : type
+        What is trained, and how; see `geot2t.teach`.
 
     Raises
     ------
@@ -512,13 +515,7 @@ def train(
         raise InputError(f"the folder {output.parent} does not exist; create it first")
     if output.exists() and not (overwrite or resume):
         raise InputError(f"{output} exists; pass --overwrite to replace it or --resume to go on")
-    config = config or TrainConfig()
-    kind = Trainer
-    if config.only == "critic":
-        from geot2t.teach import Teacher  # builds on this module
-
-        kind = Teacher
-    trainer = kind(tiles, output, config, pick_device(device), init, workers)
+    trainer = kind(tiles, output, config or TrainConfig(), pick_device(device), init, workers)
     if resume:
         trainer.resume()
     elif trainer.log_path.exists():

@@ -9,6 +9,7 @@ the correlation of fine detail. Nothing here is learnt.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import torch
 from einops import rearrange, reduce
@@ -34,8 +35,10 @@ _USUAL = (0.24, 0.18, 1.12, -0.76, 1.15, -0.56, -0.65, 0.80, 0.81)
 _SPREAD = (0.25, 0.27, 0.58, 0.60, 0.59, 0.43, 0.44, 0.68, 0.69)
 """Mean and spread of the statistics over training windows of real ground."""
 
-_SHIFTS = [(0, 0), *((r * s, c * s) for s in (1, 2, 4) for r, c in (
-    (-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)))]  # fmt: skip
+_SHIFTS = [
+    (0, 0),
+    *((row, col) for s in (1, 2, 4) for row, col in product((-s, 0, s), repeat=2) if row or col),
+]
 
 
 def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,13 +117,11 @@ def _steps(images: Tensor) -> Tensor:
 
 
 def _registration(fine: Tensor, bands: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Correlation of each band's fine detail with the others', what a shift adds to it, and the
-    greatest correlation with one other band.
-    """
+    """Correlation of each band's fine detail with the others', what a shift adds, and the best."""
     if bands == 1:
         none = torch.zeros_like(_cells(fine))
         return none, none, none
-    y, x = fine.shape[-2:]
+    y = fine.shape[-2]
     own = rearrange(fine, "(n b) 1 y x -> n b (y x)", b=bands)
     own = own / (own.square().mean(2, keepdim=True) + _TINY).sqrt()
     same = torch.eye(bands).to(own)

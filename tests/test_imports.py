@@ -18,7 +18,7 @@ PACKAGE = Path(geot2t.__file__).parent
 # From the ground up. A module may import from its own row and from those above it in this list.
 LAYERS = [
     {"errors", "grid"},
-    {"sensors", "metrics", "t2t", "losses", "prior", "intervals"},
+    {"sensors", "metrics", "t2t", "losses", "prior", "intervals", "views", "flaws"},
     {"bodies"},
     {"generator", "critic", "clouds", "stac"},
     {
@@ -36,8 +36,21 @@ LAYERS = [
         "sharpen",
         "baselines",
     },
-    {"model", "methods"},
-    {"tiles", "resume", "train", "adapt", "request", "said", "xr", "jobs", "cloudmask"},
+    {"model", "methods", "realism"},
+    {
+        "tiles",
+        "lessons",
+        "resume",
+        "train",
+        "teach",
+        "adapt",
+        "request",
+        "said",
+        "xr",
+        "jobs",
+        "cloudmask",
+        "score",
+    },
     {"report", "about", "demo", "evaluation", "api", "batch"},
     {"commands"},
     {"cli"},
@@ -54,7 +67,7 @@ HOMES = {
     "pystac_client": {"stac"},
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
-        "resume", "train", "adapt",
+        "resume", "train", "adapt", "views", "flaws", "lessons", "realism", "teach", "score",
     },
     "torchvision": set(),
 }  # fmt: skip

@@ -18,14 +18,14 @@ from geot2t.critic import Critic, CriticConfig, own_normalised, soft_minimum
 from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig
 from geot2t.lessons import composite, lesson, pair
-from geot2t.teach import Teacher
+from geot2t.teach import Teacher, teach
 from geot2t.tiles import Sample, Windows, batch_of, find_places
-from geot2t.train import TrainConfig, train
+from geot2t.train import TrainConfig
 from geot2t.views import STATISTICS, VIEWS, views
 
 CPU = torch.device("cpu")
 SMALL = CriticConfig(token_dim=8, embed_dim=24, depth=1)
-TEACH = TrainConfig(steps=4, batch=1, pool=4, seed=3, only="critic")
+TEACH = TrainConfig(steps=4, batch=1, pool=4, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,7 @@ def tiles(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def batch(tiles: Path) -> Sample:
     places = [(place, place.extent) for place in find_places(tiles)]
-    windows = Windows(
-        places, CloudShapes.load(), frames=5, seed=1, sizes=(64,), estimate=composite
-    )
+    windows = Windows(places, CloudShapes.load(), frames=5, seed=1, sizes=(64,), estimate=composite)
     samples = [s for s in (windows[i] for i in range(12)) if s.truth.shape[1] >= 2][:4]
     return batch_of(samples, 2, np.random.default_rng(0), CPU)
 
@@ -188,7 +186,7 @@ def test_teaching_taken_up_again_goes_on_to_the_last_bit(
 
 def test_the_critic_alone_needs_a_model_to_belong_to(tiles: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give --init"):
-        train(tiles, tmp_path / "m.safetensors", config=TEACH, device="cpu", quiet=True)
+        teach(tiles, tmp_path / "m.safetensors", config=TEACH, device="cpu", quiet=True)
 
 
 def test_an_old_critic_is_begun_anew(tiles: Path, tmp_path: Path) -> None:

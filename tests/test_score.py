@@ -104,9 +104,10 @@ def test_filled_pixels_are_scored_and_told_apart(scene: Path, judge: Path) -> No
     assert np.isnan(token[:40, :40]).all()
     said = found.item["properties"]["geot2t:realism"]
     assert set(said) == {"observed", "predicted_from_surroundings"}
-    assert said["predicted_from_surroundings"]["pixels"] == (
-        (provenance == 3) & np.isfinite(token)
-    ).sum()
+    assert (
+        said["predicted_from_surroundings"]["pixels"]
+        == ((provenance == 3) & np.isfinite(token)).sum()
+    )
 
 
 def test_the_item_vouches_for_the_files(scene: Path, judge: Path) -> None:

@@ -81,10 +81,12 @@ def train(
       geot2t train --tiles my_places/ -o judge.safetensors --init t2t-gan --only critic
       geot2t train --tiles my_places/ -o my_model.safetensors --resume
     """
+    from geot2t.teach import teach
     from geot2t.train import TrainConfig
-    from geot2t.train import train as run
+    from geot2t.train import train as both
 
-    config = TrainConfig(seed=seed, arch=arch, only=only)
+    run = teach if only == "critic" else both
+    config = TrainConfig(seed=seed, arch=arch)
     config = replace(config, steps=steps or config.steps, batch=batch or config.batch)
     start = None if init == "none" else init
     click.echo(run(tiles, output, config=config, init=start, quiet=not shows_bar(), **rest))

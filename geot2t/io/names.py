@@ -157,7 +157,7 @@ def _belongs(name: str, kind: str, scene: Path, whole_product: bool) -> bool:
 
 
 def is_output(name: str, siblings: Iterable[str] = ()) -> bool:
-    """Whether a file is something that geot2t wrote: ``*_filled``, or the rasters beside a scene."""
+    """Whether geot2t wrote a file: ``*_filled``, or the rasters beside a scene."""
     stem = Path(name).stem
     base = _OUTPUT.sub("", stem)
     if base.endswith("_filled"):
