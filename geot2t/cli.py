@@ -12,6 +12,7 @@ from geot2t import __version__
 from geot2t.commands.demo import demo
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
+from geot2t.commands.generate import generate
 from geot2t.commands.inpaint import inpaint
 from geot2t.commands.mask import mask
 from geot2t.commands.score import score
@@ -51,7 +52,7 @@ def main() -> None:
     """
 
 
-for _command in (demo, inpaint, evaluate, train, mask, score, info, verify):
+for _command in (demo, inpaint, evaluate, train, mask, score, generate, info, verify):
     main.add_command(_command)
 
 

@@ -58,8 +58,9 @@ def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     cells : Tensor, shape ``(n * b, STATISTICS, y / 8, x / 8)``
         How strong the finest detail is, absolutely and beside coarser detail; how far it is that
         of the other bands together, how far more so if the band is shifted by up to 4 pixels, and
-        how far it is that of the band most like it (0 where there is no other band); how far it lies in rows and in columns; how far steps between
-        columns, and between rows, are greater at one of eight phases. All with mean 0 and spread
+        how far it is that of the band most like it (0 where there is no other band); how far it
+        lies in rows and in columns; how far steps between columns, and between rows, are greater
+        at one of eight phases. All with mean 0 and spread
         1 over real ground.
     """
     n, b, y, x = images.shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from geot2t.grid import Box
 from geot2t.io.checksums import with_checksums
-from geot2t.io.metadata import RasterMeta, describe_place, georeference
+from geot2t.io.metadata import (
+    RasterMeta,
+    describe_place,
+    describe_scene,
+    georeference,
+    scene_profile,
+)
 from geot2t.io.options import geotiff_options
 from geot2t.io.publish import (
     OneRaster,
@@ -54,8 +60,8 @@ class Layer:
     roles: Sequence[str] = ("data",)
     """Roles of the asset."""
 
-    more: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments for ``rasterio.open``."""
+    whole: bool = False
+    """Whether its bands are those of the scene, with all that the scene says of them."""
 
     def asset(self) -> dict[str, Any]:
         """What a STAC Item says of it."""
@@ -165,14 +171,20 @@ def open_maps(
             raster = rasters[layer.key] = RasterPart(path, part_path(path), _profile(meta, layer))
             opened.callback(raster.discard)
             with gdal_errors(path):
-                describe_place(raster.dataset, meta)
-                raster.dataset.descriptions = tuple(layer.bands)
+                if layer.whole:
+                    describe_scene(raster.dataset, meta)
+                else:
+                    describe_place(raster.dataset, meta)
+                    raster.dataset.descriptions = tuple(layer.bands)
                 for band, meaning in enumerate(layer.meanings, 1):
                     raster.dataset.update_tags(band, MEANING=meaning)
         yield Maps(paths, item, rasters)
 
 
 def _profile(meta: RasterMeta, layer: Layer) -> dict[str, Any]:
+    options = geotiff_options(meta, np.dtype(layer.dtype), len(layer.bands), {})
+    if layer.whole:
+        return {**scene_profile(meta), **options}
     return {
         "height": meta.height,
         "width": meta.width,
@@ -180,6 +192,5 @@ def _profile(meta: RasterMeta, layer: Layer) -> dict[str, Any]:
         "dtype": layer.dtype,
         "nodata": layer.nodata,
         **georeference(meta),
-        **geotiff_options(meta, np.dtype(layer.dtype), len(layer.bands), {}),
-        **layer.more,
+        **options,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,25 @@ def read_metadata(dataset: Any) -> RasterMeta:
         cog=structure.get("LAYOUT") == "COG",
         notes=tuple(notes),
     )
+
+
+def drawn_metadata(size: int, names: Sequence[str], day: date | None) -> RasterMeta:
+    """Metadata of a raster that is like no scene: reflectance as Sentinel-2 products store it.
+
+    Bands named B02, B03 and B04 are shown as blue, green and red. There is no place on Earth.
+    """
+    shown = {"B02": ColorInterp.blue, "B03": ColorInterp.green, "B04": ColorInterp.red}
+    bands = [
+        BandMeta(name, "", 0.0001, 0.0, shown.get(name, ColorInterp.undefined), {}, None)
+        for name in names
+    ]
+    return RasterMeta(
+        driver="GTiff", height=size, width=size, dtype=np.dtype("uint16"), bits=None, nodata=0,
+        crs=None, transform=None, gcps=(), gcp_crs=None, bands=bands,
+        tags={} if day is None else {"": {"ACQUISITION_DATE": day.isoformat()}},
+        dataset_mask=False, overviews=(), overview_resampling=None, interleave="PIXEL",
+        miniswhite=False, lossy=False, cog=False, notes=(),
+    )  # fmt: skip
 
 
 def _band(dataset: Any, index: int) -> BandMeta:
