@@ -26,14 +26,17 @@ OCTAVES = (0.0, 0.8, 1.6, 3.2)
 MOST = 1.5
 """Greatest factor by which a fill's own detail is raised."""
 
-FULL = 0.75
-"""Share of the missing variance that is drawn: more costs error, less leaves a blur."""
-
 EDGE = 1.5
 """Pixels from the observed ones over which drawn detail rises; there the fill is its own guide."""
 
 REACH = 4.0
 """Standard deviation, in pixels, of the surroundings that say how strong detail is."""
+
+SWELL = 2.0
+"""Standard deviation, in pixels, of the patches in which drawn detail is strong or weak."""
+
+UNEVEN = 1.4
+"""Factor on the unevenness of observed detail: octaves share pixels, which evens them out."""
 
 FEW = 256
 """Observed pixels under which their texture is not known."""
@@ -93,6 +96,7 @@ class Sharp:
         raised = np.zeros_like(whole)
         rise = 1 - np.exp(-distance_transform_edt(~seen) / EDGE) if lone.any() else seen
         noise = self._noise(whole.shape) if lone.any() else None
+        swell = self._swell(whole.shape[1:])
         for octave, (truth, guess) in enumerate(
             zip(_details(whole), _details(mean.astype("float64")), strict=True)
         ):
@@ -100,8 +104,10 @@ class Sharp:
             factor = _ratio(known, guess[:, inner])
             raised += (factor[:, None, None] - 1) * guess
             if noise is not None:
-                missing = FULL * (_covariance(known) - _covariance(truth[:, lone]))
-                drawn += np.tensordot(_root(missing), noise[octave], 1) * rise * _local(truth, seen)
+                missing = _covariance(known) - _covariance(truth[:, lone])
+                uneven = _uneven(known)
+                detail = noise[octave] * np.exp(uneven * (swell - uneven))
+                drawn += np.tensordot(_root(missing), detail, 1) * rise * _local(truth, seen)
         out: Float = (mean + np.where(lone, drawn, np.where(seen, 0, raised))).astype("float32")
         return out
 
@@ -114,6 +120,28 @@ class Sharp:
         rows, columns = np.arange(height) % self._period, np.arange(width) % self._period
         tiled: Double = octaves[:, :, rows][..., columns]
         return tiled
+
+    def _swell(self, shape: tuple[int, int]) -> Double:
+        """Where drawn detail is strong and weak: smooth, of unit variance, ``(y, x)``; periodic."""
+        rng = np.random.default_rng([self._seed, 0])
+        field = gaussian_filter(rng.standard_normal((self._period,) * 2), SWELL, mode="wrap")
+        rows, columns = (np.arange(n) % self._period for n in shape)
+        tiled: Double = (field / field.std())[rows][:, columns]
+        return tiled
+
+
+def _uneven(detail: Double) -> float:
+    """Spread of the logarithm of the strength of ``detail (b, n)`` from place to place.
+
+    As of normal detail whose strength is log-normal: the mean of its size over its root mean
+    square then falls short of a normal distribution's by ``exp(-spread ** 2 / 2)``.
+    """
+    size = np.sqrt(np.square(detail).mean(1))
+    alive = size > 1e-6 * size.max()
+    if not alive.any():
+        return 0.0
+    share = float((np.abs(detail[alive]).mean(1) / size[alive]).mean() / np.sqrt(2 / np.pi))
+    return float(UNEVEN * np.sqrt(-2 * np.log(np.clip(share, 0.6, 1))))
 
 
 def _details(image: Double, mode: str = "nearest") -> list[Double]:
