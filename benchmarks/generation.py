@@ -12,11 +12,11 @@ its spread over real windows. Beside the draws stand the real windows learnt fro
 be expected to beat; the same draws without parcels; and white noise of the same levels and spread.
 
 Classes: a library of half of EuroSAT draws each class, and a linear discriminant taught the
-statistics of the other half says which class a draw is of; ``real`` is how often it is right of the
-windows learnt from. Seasons: of four draws that differ in the quarter of the year only, how many have
-the change from their mean that is nearest to the mean change of dated series in that quarter;
-``real`` is the same for the dates themselves. Moves: the mean absolute error of a scene moved to
-another date of its series at least 60 days away, over that of the scene as it is.
+statistics of the other half says which class a draw is of; ``real`` is how often it is right of
+the windows learnt from. Seasons: of four draws that differ in the quarter of the year only, how
+many have the change from their mean that is nearest to the mean change of dated series in that
+quarter; ``real`` is the same for the dates themselves. Moves: the mean absolute error of a scene
+moved to another date of its series at least 60 days away, over that of the scene as it is.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def windows(tiles: Path, most: int, rng: np.random.Generator) -> list[NDArray[np
 
 def statistics(one: Look | None) -> Float:
     """What a window is described by: levels, contrasts, correlation, and sizes of detail."""
-    assert one is not None
+    if one is None:
+        raise ValueError("a window of bands that the library does not have")
     at = [i for i in AT if np.isfinite(one.level[i])]
     spread = np.sqrt(np.diag(one.within)[at]) + 1e-4
     alike = (one.within[np.ix_(at, at)] / np.outer(spread, spread))[np.triu_indices(len(at), 1)]
@@ -128,7 +129,9 @@ def distance_table(args: argparse.Namespace, critic: Critic) -> dict[str, dict[s
         ).astype("float32")
         for d in sets["draws"]
     ]
-    described = {k: np.stack([statistics(look(w, BANDS, None)) for w in v]) for k, v in sets.items()}
+    described = {
+        k: np.stack([statistics(look(w, BANDS, None)) for w in v]) for k, v in sets.items()
+    }
     real = np.stack([statistics(look(w, BANDS, None)) for w in back])
     seen = features(critic, back)
     table = {}
@@ -225,10 +228,9 @@ def seasons(tiles: Path, seed: int) -> dict[str, float]:
     own = [np.linalg.norm(means - one, axis=1).argmin() == q
            for q, several in enumerate(quarters) for one in several]  # fmt: skip
     ground = shipped()
-    logs = np.stack([
-        np.log(ground.draw((SIDE, SIDE), BANDS, np.random.default_rng(seed), turn=q / 4)).mean((1, 2))
-        for q in range(4)
-    ])  # fmt: skip
+    shape = SIDE, SIDE
+    draws = [ground.draw(shape, BANDS, np.random.default_rng(seed), turn=q / 4) for q in range(4)]
+    logs = np.log(np.stack(draws)).mean((2, 3))
     hits = [np.linalg.norm(means - one, axis=1).argmin() == q
             for q, one in enumerate(logs - logs.mean(0))]  # fmt: skip
     return {"draws": float(np.mean(hits)), "real": float(np.mean(own)), "chance": 0.25}

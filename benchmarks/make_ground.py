@@ -130,8 +130,8 @@ def main() -> None:
             looks.setdefault(kind, []).append(one)
     ground = Ground.learnt({k: v for k, v in looks.items() if len(v) >= 20})
     args.out.write_text(json.dumps(ground.to_json(), separators=(",", ":")) + "\n")
-    for name, kind in ground.kinds.items():
-        print(f"{name}: {kind.windows} windows")
+    for name, learnt in ground.kinds.items():
+        print(f"{name}: {learnt.windows} windows")
 
 
 if __name__ == "__main__":

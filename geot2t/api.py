@@ -28,7 +28,7 @@ def inpaint(
     *args, **options
         For a file as for `geot2t.jobs.inpaint`, for a cube as for `geot2t.xr.inpaint`. Most are
         the same: series, cloud_mask, clouds, date, max_error, max_distance, keep_nodata, error,
-        device, model, method, window, overlap, batch, sharp, seed.
+        device, model, method, window, overlap, batch, sharp, samples, seed.
 
     Returns
     -------

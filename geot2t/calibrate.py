@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from geot2t.draws import USUAL
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
 from geot2t.grid import Box, lattice
-from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors
+from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors, likeness
 
 _SCANNED = 48
 _SAMPLES = 8192
@@ -77,6 +78,9 @@ class SelfCheck:
     together: NDArray[np.float64] | None = None
     """Correlations of the errors between bands, ``(band, band)``; None where not measured."""
 
+    alike: NDArray[np.float64] | None = None
+    """Correlations of the errors of pixels `geot2t.intervals.LAGS` apart, ``(lag,)``; likewise."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Case:
@@ -94,6 +98,7 @@ class _Outcome:
     scale: Float  # (band, n)
     away: Float  # (n,), pixels to the nearest observed one
     lone: Bool  # (n,), True where no other date was used
+    alike: NDArray[np.float64]  # (band, lag), see `geot2t.intervals.likeness`
 
 
 def self_check(
@@ -184,6 +189,7 @@ def conclude(
         cases=len(found),
         pixels=int(sum(case.hidden.sum() for case in found)),
         together=correlations(chosen),
+        alike=_alike(outcomes, methods),
     )
 
 
@@ -217,6 +223,12 @@ def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
         return Prediction(mean, half, nearest)
 
     return predict
+
+
+def likenesses(check: SelfCheck, bands: int) -> tuple[NDArray[np.float64], Sequence[float]]:
+    """How alike errors are, as `geot2t.draws.Draws` takes it; the usual where not measured."""
+    together = np.eye(bands) if check.together is None else check.together
+    return together, USUAL if check.alike is None else check.alike.tolist()
 
 
 def _impossible(estimates: Estimates, method: str, bands: int, reason: str) -> SelfCheck:
@@ -332,6 +344,7 @@ def evaluate(case: _Case, source: Source, estimates: Estimates) -> dict[str, _Ou
             scale=said.scale[0].reshape(truth.shape[0], -1)[:, at],
             away=away.ravel()[at],
             lone=np.isinf(said.days[0]).ravel()[at],
+            alike=likeness(said.mean[0] - block.pixels[target], said.scale[0], case.hidden),
         )
         for method, said in out.items()
     }
@@ -383,6 +396,15 @@ def _of_winner(outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[Err
         Errors(outcome[m].error[b], outcome[m].scale[b], outcome[m].away, outcome[m].lone)
         for b, m in enumerate(methods)
     ]
+
+
+def _alike(
+    outcomes: list[dict[str, _Outcome]], methods: Sequence[str]
+) -> NDArray[np.float64] | None:
+    """Mean over cases and bands, for the chosen methods."""
+    each = np.stack([o[m].alike[b] for o in outcomes for b, m in enumerate(methods)])
+    known = np.isfinite(each).any(0)
+    return np.nanmean(each, 0) if known.all() else None
 
 
 def _factors(

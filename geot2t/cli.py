@@ -10,6 +10,7 @@ import click
 
 from geot2t import __version__
 from geot2t.commands.demo import demo
+from geot2t.commands.doctor import doctor
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
 from geot2t.commands.generate import generate
@@ -17,6 +18,7 @@ from geot2t.commands.inpaint import inpaint
 from geot2t.commands.mask import mask
 from geot2t.commands.score import score
 from geot2t.commands.train import train
+from geot2t.commands.view import view
 from geot2t.errors import Geot2tError
 
 
@@ -52,7 +54,19 @@ def main() -> None:
     """
 
 
-for _command in (demo, inpaint, evaluate, train, mask, score, generate, info, verify):
+for _command in (
+    demo,
+    inpaint,
+    evaluate,
+    train,
+    mask,
+    score,
+    generate,
+    info,
+    view,
+    verify,
+    doctor,
+):
     main.add_command(_command)
 
 

@@ -122,7 +122,8 @@ def cloud_mask(
             def write(found: _Found) -> None:
                 nonlocal partly
                 raster.write(found.box, found.values[None])
-                counts[:] += np.bincount(found.values.ravel(), minlength=3)
+                # Comparing bytes is many times as quick as np.bincount.
+                counts[:] += [np.count_nonzero(found.values == value) for value in range(3)]
                 partly += found.partly
                 for source, pixels in found.told.items():
                     told[source] = told.get(source, np.zeros(2, "int64")) + pixels

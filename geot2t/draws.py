@@ -18,14 +18,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from scipy.special import gammainccinv, ndtr, ndtri
 
 from geot2t.grid import Box
-from geot2t.intervals import LEVEL
+from geot2t.intervals import LAGS, LEVEL
 
-OCTAVES = {1: 0.57, 2: 0.27, 8: 0.12, 32: 0.04}
-"""Shares of the variance by the distance in pixels between the nodes of an octave; how alike the
-errors of pixels 1 to 32 apart are on the shipped sample (docs/samples.md)."""
+OCTAVES = (1, 2, 4, 8, 16, 32, 64, 256)
+"""Distances in pixels between the nodes of the octaves of a field."""
+
+USUAL = (0.39, 0.27, 0.16, 0.09, 0.04, 0.02)
+"""How alike errors of pixels `geot2t.intervals.LAGS` apart are where it was not measured; as on
+the shipped sample."""
 
 TAILS = 1.3
 """Exponent of the distribution of errors: 1 is Laplacian, 2 normal."""
@@ -49,25 +53,33 @@ class Draws:
         Samples.
     seed : int
         Of what is random.
-    together : callable
-        Gives the correlations of the errors between bands, ``(band, band)``; called when the
-        first error is drawn.
+    known : callable
+        Gives how alike errors are: the correlations between bands, ``(band, band)``, and those of
+        pixels `geot2t.intervals.LAGS` apart; called when the first error is drawn.
+    day : float
+        Date of the scene, days since 1970-01-01; NaN if it is not known. Other dates err otherwise.
     """
 
-    def __init__(self, count: int, seed: int, together: Callable[[], Double]) -> None:
-        self.count, self._seed, self._together = count, seed, together
-        self._root: Double | None = None
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        known: Callable[[], tuple[Double, Sequence[float]]],
+        day: float = math.nan,
+    ) -> None:
+        self.count, self._known = count, known
+        self._key = (seed, 0 if math.isnan(day) else _unsigned(math.floor(day)))
+        self._found: tuple[Double, Double] | None = None
 
     def errors(self, box: Box, sample: int) -> Double:
         """Errors of one sample in ``box``, shape ``(band, y, x)``."""
-        if self._root is None:
-            self._root = root(self._together())
-        bands = len(self._root)
-        fields = np.stack(
-            [field(box, (self._seed, sample, band)) for band in range(bands)]
-        )  # (b, y, x)
+        if self._found is None:
+            together, alike = self._known()
+            self._found = root(together), shares(alike)
+        mix, share = self._found
+        fields = np.stack([field(box, (*self._key, sample, b), share) for b in range(len(mix))])
         # Band by band rather than by a matrix product, whose last bits depend on the shape.
-        mixed = np.stack([_weighted(weights, fields) for weights in self._root])
+        mixed = np.stack([_weighted(weights, fields) for weights in mix])
         return tailed(mixed)
 
 
@@ -119,16 +131,48 @@ class Spread:
         """Take one more."""
         self._count += 1
         values = values.astype("float64")
-        away = values - self._mean
-        self._mean += away / self._count
-        self._squares += away * (values - self._mean)
+        with np.errstate(invalid="ignore"):  # infinite where nothing was filled
+            away = values - self._mean
+            self._mean += away / self._count
+            self._squares += away * (values - self._mean)
 
     def deviation(self) -> NDArray[np.float32]:
         """Of those taken, at least two."""
         return np.asarray(np.sqrt(self._squares / (self._count - 1)), "float32")
 
 
-def field(box: Box, key: Sequence[int]) -> Double:
+def shares(alike: Sequence[float]) -> Double:
+    """Shares of the variance of the octaves whose field is as alike as is wanted.
+
+    Parameters
+    ----------
+    alike : sequence of float
+        Correlations of pixels `geot2t.intervals.LAGS` apart.
+
+    Returns
+    -------
+    ndarray, shape ``(len(OCTAVES),)``
+        Of sum 1; found by non-negative least squares (Lawson and Hanson 1974).
+    """
+    table = np.array([[_likeness(step, lag) for step in OCTAVES] for lag in (0, *LAGS)])
+    wanted = np.array([1.0, *alike])
+    weight = np.array([10.0, *np.ones(len(LAGS))])  # the variance must be right
+    found: Double = nnls(table * weight[:, None], wanted * weight)[0]
+    out: Double = found / found.sum()
+    return out
+
+
+def _likeness(step: int, lag: int) -> float:
+    """Correlation of pixels ``lag`` apart in the octave of ``step``."""
+    if step == 1:
+        return float(lag == 0)
+    here, weight = _spline(0, step, step)
+    there, other = _spline(lag, step, step)
+    same = here[:, :, None] == there[:, None]  # (pixel, node, node)
+    return float((weight[:, :, None] * other[:, None] * same).sum((1, 2)).mean())
+
+
+def field(box: Box, key: Sequence[int], share: Double) -> Double:
     """A Gaussian random field of unit variance, seen through ``box``, shape ``(y, x)``.
 
     Parameters
@@ -137,10 +181,13 @@ def field(box: Box, key: Sequence[int]) -> Double:
         Where; may lie anywhere, also at negative coordinates.
     key : sequence of int
         Which field, not negative.
+    share : ndarray, shape ``(len(OCTAVES),)``
+        See `shares`.
     """
     out = np.zeros((box.height, box.width))
-    for octave, (step, share) in enumerate(OCTAVES.items()):
-        out += math.sqrt(share) * _octave(box, step, (*key, octave))
+    for octave, (step, part) in enumerate(zip(OCTAVES, share, strict=True)):
+        if part > 0:
+            out += math.sqrt(part) * _octave(box, step, (*key, octave))
     return out
 
 
@@ -180,10 +227,15 @@ def _noise(box: Box, key: Sequence[int]) -> Double:
             cell = Box(row * _CELL, col * _CELL, _CELL, _CELL)
             part = cell.intersection(box)
             assert part is not None  # noqa: S101  only cells that touch the box are looked at
-            where = (2 * abs(row) + (row < 0), 2 * abs(col) + (col < 0))  # seeds have no sign
+            where = _unsigned(row), _unsigned(col)
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((*key, *where))))
             out[part.within(box)] = rng.standard_normal((_CELL, _CELL))[part.within(cell)]
     return out
+
+
+def _unsigned(number: int) -> int:
+    """A number of its own for each, as seeds have no sign."""
+    return 2 * abs(number) + (number < 0)
 
 
 def tailed(normal: Double) -> Double:
@@ -204,8 +256,7 @@ def root(correlation: Double) -> Double:
     bands = len(correlation)
     # A little of the identity: bands that are copies of each other leave no root.
     safe = 0.999 * correlation + 0.001 * np.eye(bands)
-    lower: Double = np.linalg.cholesky(safe)
-    return lower
+    return np.asarray(np.linalg.cholesky(safe), "float64")
 
 
 def _weighted(weights: Double, fields: Double) -> Double:

@@ -173,7 +173,7 @@ class _Target:
 
     def stored(self, pixels: Float, valid: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """Reflectances ``(b, y, x)`` as the file holds them, in all of its bands."""
-        meta, data = self.meta, range(len(pixels))
+        meta, data = self.meta, tuple(range(len(pixels)))
         if self.stack is None:
             values = pixels / 1e-4
         else:

@@ -104,7 +104,8 @@ def _shares(images: NDArray[np.float64]) -> NDArray[np.float64]:
     smooth = [images, *(uniform_filter(images, (0, s, s), mode="reflect") for s in SIZES[1:])]
     lost = [(a - b).var((1, 2)).mean() for a, b in pairwise(smooth)]
     lost.append(smooth[-1].var((1, 2)).mean())
-    return np.array(lost) / max(np.sum(lost), 1e-12)
+    shares: NDArray[np.float64] = np.array(lost) / max(np.sum(lost), 1e-12)
+    return shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,8 @@ class Ground:
 
     def season(self, kind: str | None, wavelengths: Float, turn: float | None) -> Float:
         """What the time of the year adds to the logarithm of each band, ``(b,)``."""
-        return _onto(wavelengths) @ (season_terms(turn) @ np.array(self.kind(kind).season))
+        out: Float = _onto(wavelengths) @ (season_terms(turn) @ np.array(self.kind(kind).season))
+        return out
 
     def draw(
         self,
@@ -195,15 +197,15 @@ class Ground:
         """Draw reflectances ``(b, y, x)``, of the mean of the year if ``turn`` is None."""
         what, onto = self.kind(kind), _onto(wavelengths)
         level = np.array(what.level) + season_terms(turn) @ np.array(what.season)
-        level = level + _root(np.array(what.between)) @ rng.standard_normal(len(level)).clip(
-            -1.5, 1.5
-        )
+        place = rng.standard_normal(len(level)).clip(-1.5, 1.5)  # no place is too odd
+        level = level + _root(np.array(what.between)) @ place
         root = onto @ _root(np.array(what.within))  # (b, k)
         strength = np.exp(0.5 * what.contrast * rng.standard_normal())
         fields = _fields(shape, root.shape[1], what.shares, rng)
         logs = (onto @ level)[:, None, None] + strength * np.tensordot(root, fields, 1)
         # A sensor's point spread: no pixel is sharp.
-        return np.exp(gaussian_filter(logs, (0, 0.5, 0.5))).clip(LEAST, 1.2).astype("float32")
+        out: NDArray[np.float64] = np.exp(gaussian_filter(logs, (0, 0.5, 0.5)))
+        return out.clip(LEAST, 1.2).astype("float32")
 
 
 def _fitted(looks: Sequence[Look], whole: Kind | None) -> Kind:
@@ -212,8 +214,9 @@ def _fitted(looks: Sequence[Look], whole: Kind | None) -> Kind:
     terms = np.array([season_terms(one.turn) for one in looks])
     season = _season(looks, levels, terms) if whole is None else np.array(whole.season)
     rest = levels - terms @ season
-    level, between = _mean(rest), _covariance(rest)
-    within = _mean(np.array([one.within for one in looks]))
+    level: Float = _mean(rest)
+    between: Float = _covariance(rest)
+    within: Float = _mean(np.array([one.within for one in looks]))
     if whole is not None:
         level, between, within = _completed(level, between, within, whole)
     known = np.isfinite(level)

@@ -30,6 +30,9 @@ KNOTS = (1.0, 3.0, 10.0, 30.0, 100.0)
 FEWEST = 50
 """Measured errors near a distance without which the factor there is that of all distances."""
 
+LAGS = (1, 2, 4, 8, 16, 32)
+"""Distances in pixels at which it is measured how alike errors are."""
+
 HOLD = 0.5
 """Cases that the factor of all distances counts for beside those that tell of one distance."""
 
@@ -93,6 +96,41 @@ def factor_at(
     steps = np.log(np.maximum(away, KNOTS[0]))
     dated, alone = (np.interp(steps, np.log(KNOTS), row) for row in table)
     return np.asarray(np.where(lone, alone, dated))
+
+
+def likeness(
+    error: NDArray[np.floating], scale: NDArray[np.floating], hidden: NDArray[np.bool_]
+) -> Float:
+    """How alike the errors of pixels some pixels apart are, each over what was expected.
+
+    Parameters
+    ----------
+    error, scale : ndarray, shape ``(band, y, x)``
+        Predicted minus observed, and the expected absolute error.
+    hidden : ndarray of bool, shape ``(y, x)``
+        Which pixels count.
+
+    Returns
+    -------
+    ndarray, shape ``(band, len(LAGS))``
+        Correlations about zero along rows and columns; NaN where no two pixels lie so far apart.
+    """
+    out = np.full((len(error), len(LAGS)), np.nan)
+    least = np.finfo("float32").tiny
+    for band in range(len(error)):
+        scores = np.where(hidden, error[band] / np.maximum(scale[band], least), 0).astype("float64")
+        size = math.sqrt(np.square(scores[hidden]).mean()) or 1.0
+        scores = np.clip(scores / size, -4, 4)  # some large errors would decide
+        for i, lag in enumerate(LAGS):
+            here = [
+                (scores[lag:], scores[:-lag], hidden[lag:] & hidden[:-lag]),
+                (scores[:, lag:], scores[:, :-lag], hidden[:, lag:] & hidden[:, :-lag]),
+            ]
+            power = sum(float(((a * a + b * b) / 2)[both].sum()) for a, b, both in here)
+            product = sum(float((a * b)[both].sum()) for a, b, both in here)
+            if any(both.any() for _, _, both in here):
+                out[band, i] = product / power if power else 0
+    return out
 
 
 def correlations(cases: Sequence[Sequence[Errors]]) -> Float:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
-from geot2t.calibrate import SelfCheck, chosen, self_check
+from geot2t.calibrate import SelfCheck, chosen, likenesses, self_check
 from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
+from geot2t.io.checksums import plain
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
 from geot2t.io.metadata import RasterMeta
@@ -366,11 +367,12 @@ class Work:
         if not request.samples:
             return None
 
-        def together() -> NDArray[np.float64]:
-            known = self.lazy.checked().together
-            return np.eye(bands) if known is None else known
-
-        return Draws(request.samples, request.seed, together)
+        return Draws(
+            request.samples,
+            request.seed,
+            lambda: likenesses(self.lazy.checked(), bands),
+            float(self.stack.days[self.stack.target]),
+        )
 
     def finish(self, outputs: Outputs, tally: Tally) -> Result:
         """Give the outputs, all of whose blocks are written, their item and final names."""
@@ -394,7 +396,15 @@ class Work:
                 "warnings": warnings,
             },
         )
-        outputs.commit(item)
+        where = stack.header.location
+        own = where if isinstance(where, Path) else None
+
+        def page(files: Mapping[str, Path]) -> str:
+            from geot2t.report.scene import scene_page  # costs jinja2, which few runs need
+
+            return scene_page(plain(item), files, own)
+
+        outputs.commit(item, page)
         return Result(
             path=outputs.paths.filled,
             item=item,

@@ -51,8 +51,7 @@ class Request:
     def __post_init__(self) -> None:
         _ = self.rules
         check_windows(self.window, self.overlap, self.batch)
-        if not 0 <= self.samples <= MOST:
-            raise InputError(f"there can be 0 to {MOST} samples, got {self.samples}")
+        check_samples(self.samples)
         if self.adapt < 0:
             raise InputError(f"the steps of adaptation must not be negative, got {self.adapt}")
         if self.model is None or isinstance(self.model, str | Path):
@@ -75,6 +74,12 @@ class Request:
             "sharp": self.sharp, "samples": self.samples, "seed": self.seed, "method": self.method,
             "bands": list(self.bands),
         }  # fmt: skip
+
+
+def check_samples(samples: int) -> None:
+    """Refuse a number of samples that cannot be; InputError."""
+    if not 0 <= samples <= MOST:
+        raise InputError(f"there can be 0 to {MOST} samples, got {samples}")
 
 
 def check_windows(window: int, overlap: int, batch: int) -> None:

@@ -84,11 +84,14 @@ SENSOR_BANDS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 """Central wavelength in micrometres by sensor and band number."""
 
+LANDSAT = "landsat"
+"""Some Landsat: which one is told from the numbers of its bands, where that is possible."""
+
 _SENSOR_NAMES: tuple[tuple[str, str], ...] = (
     (r"HLS[._-]?L30", "hls-l30"),
     (r"HLS[._-]?S30|(?<![A-Z0-9])S2[ABCD](?![A-Z0-9])|SENTINEL-?2|MSIL[12]", "sentinel-2"),
     (r"(?<![A-Z0-9])T\d\d[A-Z]{3}_\d{8}T\d{6}", "sentinel-2"),
-    (r"(?<![A-Z0-9])L[CO]0?[89](?![A-Z])|LANDSAT[-_ ]?[89]|OLI", "landsat-8"),
+    (r"(?<![A-Z0-9])L[CO]0?[89](?![A-Z])|LANDSAT[-_ ]?[89]|(?<![A-Z])OLI(?![A-Z])", "landsat-8"),
     (r"(?<![A-Z0-9])L[ETM]0?[4-7](?![A-Z])|LANDSAT[-_ ]?[4-7]", "landsat-5"),
     (r"(?<![A-Z0-9])M[OY]D\d\d|MODIS", "modis"),
     (r"CBERS", "cbers-4"),
@@ -119,9 +122,24 @@ def sensor_of(text: str) -> str | None:
 
 
 def sensor_in_tags(tags: Mapping[str, str]) -> str | None:
-    """The sensor that tags name, their keys in upper case; a key of `SENSOR_BANDS`, or None."""
+    """The sensor that tags name, their keys in upper case.
+
+    First those tags count that are meant for it, then any text that speaks of one sensor only.
+
+    Returns
+    -------
+    str or None
+        A key of `SENSOR_BANDS`, or `LANDSAT`.
+    """
     found = (sensor_of(tags[key]) for key in _SENSOR_TAGS if key in tags)
-    return next((sensor for sensor in found if sensor), None)
+    named = next((sensor for sensor in found if sensor), None)
+    if named is not None:
+        return named
+    said = {sensor for text in tags.values() if (sensor := sensor_of(text))}
+    if len(said) == 1:
+        return said.pop()
+    landsat = any("LANDSAT" in text.upper() for text in tags.values())
+    return LANDSAT if landsat and not said else None
 
 
 def wavelengths(names: Sequence[str], sensor: str | None = None) -> NDArray[np.float32]:
@@ -135,8 +153,8 @@ def wavelengths(names: Sequence[str], sensor: str | None = None) -> NDArray[np.f
     names : sequence of str
         Band names; an empty name is an unknown band.
     sensor : str or None
-        A key of `SENSOR_BANDS`. None: told from the set of band numbers where that is
-        possible.
+        A key of `SENSOR_BANDS`, or `LANDSAT`. None, or one that has no band of some number:
+        told from the set of band numbers where that is possible.
 
     Returns
     -------
@@ -144,12 +162,24 @@ def wavelengths(names: Sequence[str], sensor: str | None = None) -> NDArray[np.f
         Micrometres; NaN where unknown.
     """
     codes = [_code(name) for name in names]
-    table = SENSOR_BANDS.get(sensor or _guess(names, codes) or "", {})
+    table = SENSOR_BANDS.get(_sensor(names, codes, sensor) or "", {})
     found = [
         _common(name) if code is None else table.get(code, np.nan)
         for name, code in zip(names, codes, strict=True)
     ]
     return np.array(found, "float32")
+
+
+def _sensor(names: Sequence[str], codes: Sequence[str | None], sensor: str | None) -> str | None:
+    numbers = {code for code in codes if code}
+    if sensor == LANDSAT:
+        # Band 6 of the older ones is thermal, and not among those that show the ground.
+        older = numbers <= {"1", "2", "3", "4", "5", "7"} and "7" in numbers
+        return "landsat-8" if "6" in numbers else "landsat-5" if older else None
+    guess = _guess(names, codes)
+    if sensor is None:
+        return guess
+    return sensor if numbers <= set(SENSOR_BANDS[sensor]) or guess is None else guess
 
 
 def _code(name: str) -> str | None:
@@ -189,6 +219,23 @@ def band_at(
     away = np.abs(np.asarray(wavelengths, "float64") - centre)
     away[np.isnan(away)] = np.inf
     return int(away.argmin()) if away.size and away.min() <= within else None
+
+
+NATURAL = ((0.66, 0.05), (0.56, 0.05), (0.49, 0.06))
+"""Wavelengths of red, green and blue in micrometres, and how far a band may be from them."""
+
+
+def natural_colours(wavelengths: Sequence[float] | NDArray[np.floating]) -> list[int]:
+    """Indices of the bands to be shown as red, green and blue.
+
+    Where no bands have these colours, the third, second and first, as most products begin with
+    blue; of fewer than three bands, the first.
+    """
+    found = [band_at(wavelengths, at, within) for at, within in NATURAL]
+    known = [i for i in found if i is not None]
+    if len(set(known)) == len(NATURAL):
+        return known
+    return [2, 1, 0] if len(wavelengths) >= len(NATURAL) else [0, 0, 0]
 
 
 def product_scaling(name: str, band: str, dtype: str) -> Scaling | None:

@@ -224,7 +224,7 @@ class Stream:
         values = scene.values
         error = np.zeros(values.shape, "float32")
         unknown = scene.cloud | scene.empty
-        samples = None
+        samples: Iterable[NDArray[Any]] | None = None
         if missing.any():
             values = values.copy()
             refused = wanted

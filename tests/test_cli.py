@@ -84,7 +84,7 @@ def test_inpaint_takes_all_its_options(folder: Path) -> None:
         "--clouds", "qa", "--date", "20220610", "--max-error", "2000", "--max-distance", "20",
         "--keep-nodata", "--no-error", "--format", "cog", "--co", "COMPRESS=ZSTD", "--co",
         "LEVEL=1", "--device", "cpu", "--window", "128", "--overlap", "32", "--batch", "2",
-        "--seed", "4", "--sharp", "--method", "prior", "--json",
+        "--seed", "4", "--sharp", "--samples", "2", "--report", "--method", "prior", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     item = json.loads(result.stdout)
@@ -93,10 +93,13 @@ def test_inpaint_takes_all_its_options(folder: Path) -> None:
         "clouds": "qa", "date": "2022-06-10", "max_error": 2000, "max_distance": 20,
         "keep_nodata": True, "error": False, "format": "COG",
         "creation_options": {"COMPRESS": "ZSTD", "LEVEL": "1"}, "window": 128, "overlap": 32,
-        "batch": 2, "adapt": 0, "sharp": True, "seed": 4, "method": "prior", "bands": [],
+        "batch": 2, "adapt": 0, "sharp": True, "samples": 2, "seed": 4, "method": "prior",
+        "bands": [],
     }  # fmt: skip
     assert item["properties"]["geot2t:dates_used"][0] == "2022-06-05"
     assert not (folder / "out_error.tif").exists()
+    for kind in ("_sample_01.tif", "_sample_02.tif", "_spread.tif", ".html"):
+        assert (folder / f"out{kind}").is_file()
     with rasterio.open(out) as file:
         assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert file.compression.name == "zstd"

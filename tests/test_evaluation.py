@@ -559,6 +559,18 @@ def test_a_series_without_truth_is_one_line(tmp_path):
         evaluate([])
 
 
+def test_a_folder_made_for_nothing_goes_again(series, tmp_path):
+    wrong = tmp_path / "wrong.tif"
+    with pytest.raises(geot2t.Geot2tError):
+        measured(series, tmp_path / "new" / "out", gaps=wrong)
+    assert not (tmp_path / "new").exists()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    with pytest.raises(geot2t.Geot2tError):
+        measured(series, kept, gaps=wrong)
+    assert kept.exists()
+
+
 # The benchmark and the command line
 
 

@@ -97,7 +97,8 @@ def test_bands_that_a_class_lacks_are_completed_from_all_ground() -> None:
     common = rng.normal(0, 0.5, (80, 1))
     levels = np.log(0.1) + common + rng.normal(0, 0.02, (80, len(WAVELENGTHS)))
     noise = 0.05 * rng.standard_normal((80, len(WAVELENGTHS), 16, 16))
-    full = [look(np.exp(v[:, None, None] + n), WAVELENGTHS, None) for v, n in zip(levels, noise)]
+    pairs = zip(levels, noise, strict=True)
+    full = [look(np.exp(v[:, None, None] + n), WAVELENGTHS, None) for v, n in pairs]
     dark = [look(0.3 * np.exp(n[:3] - 2.3), WAVELENGTHS[:3], None) for n in noise[:30]]
     ground = Ground.learnt({ANY: full, "dark": dark})
     level = np.array(ground.kind("dark").level)

@@ -18,7 +18,7 @@ PACKAGE = Path(geot2t.__file__).parent
 # From the ground up. A module may import from its own row and from those above it in this list.
 LAYERS = [
     {"errors", "grid"},
-    {"sensors", "metrics", "t2t", "losses", "prior", "intervals", "views", "flaws"},
+    {"sensors", "metrics", "t2t", "losses", "prior", "intervals", "views", "flaws", "ground"},
     {"bodies"},
     {"generator", "critic", "clouds", "stac"},
     {
@@ -49,9 +49,11 @@ LAYERS = [
         "xr",
         "jobs",
         "cloudmask",
+        "report",
         "score",
+        "generate",
     },
-    {"report", "about", "demo", "evaluation", "api", "batch"},
+    {"about", "viewing", "doctor", "demo", "evaluation", "api", "batch"},
     {"commands"},
     {"cli"},
     {"__main__"},
@@ -68,6 +70,7 @@ HOMES = {
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
         "resume", "train", "adapt", "views", "flaws", "lessons", "realism", "teach", "score",
+        "generate",
     },
     "torchvision": set(),
 }  # fmt: skip

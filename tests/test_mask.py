@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner, Result
 
+from geot2t import cloudmask
 from geot2t.cli import main
 from geot2t.cloudmask import cloud_mask
-from geot2t.errors import InputError
+from geot2t.errors import InputError, RasterReadError
 from geot2t.io.names import scenes_in, sidecars
 
 
@@ -124,11 +127,11 @@ def test_what_is_there_is_refused_and_inputs_are_never_replaced(scene: Path) -> 
 def test_a_failure_leaves_nothing(scene: Path) -> None:
     data = scene.read_bytes()
     scene.write_bytes(data[: len(data) // 2])  # cut off
-    before = sorted(os.listdir(scene.parent))
+    before = sorted(scene.parent.iterdir())
     result = run("mask", scene)
     assert result.exit_code == 1
     assert result.stderr.count("Error:") == 1
-    assert sorted(os.listdir(scene.parent)) == before
+    assert sorted(scene.parent.iterdir()) == before
 
 
 def test_a_huge_sparse_scene_takes_no_longer_than_its_blocks(tmp_path: Path) -> None:
@@ -140,3 +143,63 @@ def test_a_huge_sparse_scene_takes_no_longer_than_its_blocks(tmp_path: Path) -> 
         file.write(np.ones((1, 512, 512), "uint16"), window=((512, 1024), (512, 1024)))
     found = cloud_mask(path, clouds="none")
     assert found.no_data == pytest.approx(1 - (512 / 20_000) ** 2)
+
+
+def test_a_cut_off_file_is_not_taken_for_a_sparse_one(tmp_path: Path) -> None:
+    """Neither stores blocks, but of this one nobody knows what they held."""
+    path = tmp_path / "cut.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=100_000, width=100_000, dtype="uint8",
+        tiled=True, sparse_ok=True, bigtiff="YES", crs="EPSG:32632",
+        transform=rasterio.Affine(10, 0, 6e5, 0, -10, 5e6),
+    ):  # fmt: skip
+        pass
+    assert run("info", path).exit_code == 0
+    path.write_bytes(path.read_bytes()[:400])
+    for command in ("info", "mask"):
+        result = run(command, path)
+        assert result.exit_code == 1
+        assert result.stderr.count("\n") == 1
+        assert "cut.tif cannot be read" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["cut.tif"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits")
+@pytest.mark.parametrize("command", [["mask"], ["inpaint", "--method", "linear", "--samples", "2"]])
+def test_a_full_disk_leaves_nothing(tmp_path: Path, command: list[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 2, (2, 400, 400)).astype("uint16")
+    scene = write_scene(tmp_path / "noise.tif", noise, nodata=0)
+    code = (
+        "import resource, sys; from geot2t.cli import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000)); main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, scene], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    # libtiff has a word of its own on stderr, which nobody can keep from it.
+    said = [line for line in done.stderr.splitlines() if not line.startswith(("_tiff", "Note"))]
+    assert len(said) == 1
+    assert said[0].startswith("Error: cannot write")
+    assert [p.name for p in tmp_path.iterdir()] == ["noise.tif"]
+
+
+def test_a_scene_that_vanishes_is_one_line(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cloudmask.open_single
+
+    def gone(*arguments: Any, **options: Any) -> Any:
+        scene.unlink()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(cloudmask, "open_single", gone)
+    with pytest.raises(RasterReadError, match=r"2022-06-10\.tif"):
+        cloud_mask(scene)
+    assert not list(scene.parent.glob("*cloud_mask*"))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 70), (2, 70, 1)])
+@pytest.mark.parametrize("hidden", [0, 1])
+def test_the_smallest_scenes(tmp_path: Path, shape: tuple[int, int, int], hidden: int) -> None:
+    scene = write_scene(tmp_path / "a.tif", np.full(shape, 7, "uint8"))
+    write_scene(tmp_path / "a_mask.tif", np.full((1, *shape[1:]), hidden, "uint8"))
+    assert cloud_mask(scene).hidden == hidden

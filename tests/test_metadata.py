@@ -254,7 +254,9 @@ def test_mask_band_shows_observed_and_filled_pixels(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.msk"))
 
 
-@pytest.mark.parametrize(("dtype", "opaque"), [("uint8", 255), ("uint16", 65535)])
+@pytest.mark.parametrize(
+    ("dtype", "opaque"), [("uint8", 255), ("uint16", 65535), ("uint64", 2**64 - 1)]
+)
 def test_filled_pixels_become_opaque_and_observed_alpha_stays(
     tmp_path: Path, dtype: str, opaque: int
 ) -> None:

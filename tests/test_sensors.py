@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geot2t.sensors import SENSOR_BANDS, product_scaling, sensor_of, wavelengths
+from geot2t.sensors import (
+    LANDSAT,
+    SENSOR_BANDS,
+    product_scaling,
+    sensor_in_tags,
+    sensor_of,
+    wavelengths,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +32,37 @@ from geot2t.sensors import SENSOR_BANDS, product_scaling, sensor_of, wavelengths
 )
 def test_wavelengths_follow_from_band_names(names, sensor, want) -> None:
     np.testing.assert_allclose(wavelengths(names, sensor), want, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("tags", "want"),
+    [
+        ({}, 0.740),  # numbers with a nought are those of Sentinel-2
+        ({"SPACECRAFT_ID": "LANDSAT_8"}, 1.609),
+        ({"LANDSAT_PRODUCT_ID": "LC08_L2SP_193028_20220601_20220610_02_T1"}, 1.609),
+        ({"TIFFTAG_IMAGEDESCRIPTION": "Surface reflectance, Landsat 9"}, 1.609),
+        ({"TITLE": "Landsat, clipped"}, 1.609),
+        ({"TITLE": "Landsat 8 and Sentinel-2, harmonised"}, 0.740),
+        ({"TITLE": "A polity and its oligarchs"}, 0.740),
+    ],
+)
+def test_what_tags_say_goes_before_how_bands_are_numbered(tags, want) -> None:
+    names = ["B02", "B03", "B04", "B05", "B06", "B07"]
+    found = wavelengths(names, sensor_in_tags(tags))
+    assert found[4] == pytest.approx(want, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("names", "nir"),
+    [(["B1", "B2", "B3", "B4", "B5", "B7"], 0.835), (["B2", "B3", "B4", "B5"], np.nan)],
+)
+def test_which_landsat_is_told_from_its_bands_or_not_at_all(names, nir) -> None:
+    found = wavelengths(names, LANDSAT)
+    np.testing.assert_allclose(found[names.index("B4")], nir, atol=1e-4)
+
+
+def test_a_sensor_without_such_bands_is_not_believed() -> None:
+    assert wavelengths(["B04", "B8A"], "landsat-8").tolist() == wavelengths(["B04", "B8A"]).tolist()
 
 
 def test_unknown_names_have_no_wavelength() -> None:

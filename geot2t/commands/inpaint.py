@@ -88,8 +88,8 @@ def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
     metavar="N",
     default=0,
     show_default=True,
-    help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on their "
-    "standard deviation (_spread.tif).",
+    help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on "
+    "their standard deviation (_spread.tif).",
 )
 @click.option(
     "--adapt",

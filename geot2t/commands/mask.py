@@ -42,9 +42,7 @@ from geot2t.commands.options import (
 @overwrite_option
 @json_option
 @log_options
-def mask(
-    scene: Path | str, output: Path | None, bands: str, *, as_json: bool, **rest: Any
-) -> None:
+def mask(scene: Path | str, output: Path | None, bands: str, *, as_json: bool, **rest: Any) -> None:
     """Write the cloud mask that SCENE would be filled with, and print its path.
 
     It is 0 where the ground was observed, 1 where cloud or shadow hid it, 2 where there is no
@@ -55,7 +53,6 @@ def mask(
     Examples
       geot2t mask scene.tif
       geot2t mask scene.tif --clouds ukis-csmask -o clouds.tif
-      geot2t inpaint scene.tif --cloud-mask scene_cloud_mask.tif --clouds none
       geot2t mask scene.tif --json
     """
     from geot2t.cloudmask import cloud_mask

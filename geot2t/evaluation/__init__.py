@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -125,8 +126,10 @@ def evaluate(
     """
     check_windows(window, overlap, batch)
     _check(kinds, cases, margin, crop)
-    with open_series(series, clouds=clouds, cloud_mask=cloud_mask) as stack:
-        folder = None if out is None else _folder(Path(out), overwrite=overwrite)
+    with (
+        open_series(series, clouds=clouds, cloud_mask=cloud_mask) as stack,
+        _folder(None if out is None else Path(out), overwrite=overwrite) as folder,
+    ):
         estimates, about = load(model, device, stack)
         methods, left_out = pick(against, estimates.methods)
         drawn, notes = plan(
@@ -164,7 +167,7 @@ def evaluate(
             "notes": warnings,
             **summed_up(outcomes, methods, seed=seed),
         })  # fmt: skip
-    report = None if folder is None else _write(results, pictures, folder)
+        report = None if folder is None else _write(results, pictures, folder)
     return Evaluation(results, tuple(pictures), report, tuple(warnings))
 
 
@@ -186,18 +189,32 @@ def _named(series: str | Path | Sequence[str | Path]) -> str:
     return ", ".join(map(str, [series] if isinstance(series, str | Path) else series))
 
 
-def _folder(folder: Path, *, overwrite: bool) -> Path:
-    """The folder for the results, before any work: it is there, and may be written to."""
+@contextmanager
+def _folder(folder: Path | None, *, overwrite: bool) -> Iterator[Path | None]:
+    """The folder for the results, before any work: it is there, and may be written to.
+
+    If it was made for nothing, it goes again.
+    """
+    if folder is None:
+        yield None
+        return
     for name in (_RESULTS, _REPORT):
         if not overwrite and (folder / name).exists():
             raise InputError(f"{folder / name} exists; pass --overwrite to replace it")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
-    return folder
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # something is in it
+            for path in made:
+                path.rmdir()
+        raise
 
 
 def _write(results: Mapping[str, Any], pictures: Sequence[Picture], folder: Path) -> Path:

@@ -8,13 +8,10 @@ from numpy.typing import NDArray
 from geot2t.evaluation.scoring import Truth
 from geot2t.fill import Float
 from geot2t.grid import Box, lattice
-from geot2t.sensors import band_at
+from geot2t.sensors import natural_colours
 
 SIDE = 240
 """Greatest side of a picture in pixels: doubled, two of them stand beside each other."""
-
-COLOURS = ((0.66, 0.05), (0.56, 0.05), (0.49, 0.06))
-"""Wavelengths of red, green and blue in micrometres, and how far a band may be from them."""
 
 BRIGHTER = 0.6
 """Power of the contrast: vegetation and water are dark where roofs are white."""
@@ -34,10 +31,7 @@ class Studio:
 
     def __init__(self, truth: Truth, wavelengths: NDArray[np.floating]) -> None:
         self._truth, self._cut = truth, _best_cut(truth)
-        found = [band_at(wavelengths, at, within) for at, within in COLOURS]
-        known = [i for i in found if i is not None]
-        usual = [2, 1, 0] if len(truth.pixels) >= 3 else [0, 0, 0]
-        self._bands = known if len(set(known)) == 3 else usual
+        self._bands = natural_colours(wavelengths)
         values = truth.pixels[self._bands][:, truth.valid]
         low, high = np.percentile(values, (1, 99), axis=1)[..., None, None]
         self._low, self._spread = low, np.maximum(high - low, 1e-6)

@@ -231,7 +231,8 @@ def _all_tags(ds: Any) -> dict[str, str]:
 
 def _hint(location: str | Path, tags: Mapping[str, str]) -> str | None:
     """The sensor, from the file's name or from tags that name it."""
-    return sensor_of(Path(str(location)).name) or sensor_in_tags(tags)
+    name = Path(str(location)).name
+    return sensor_of(name) or sensor_in_tags({**tags, "": name})
 
 
 def _wavelengths(

@@ -96,6 +96,9 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
         cog=outputs.cog,
         properties=more,
     )
+    if isinstance(stack.header.location, Path):
+        link = _link(stack.header.location, outputs.paths.filled.parent)
+        item["properties"]["geot2t:scene"] = link["href"]
     if outputs.paths.report is not None:
         item["assets"]["report"] = {"href": f"./{outputs.paths.report.name}", **_REPORT}
     return item
@@ -123,7 +126,8 @@ def build_item(
     meta : RasterMeta
         Metadata of the scene.
     rasters : mapping of str to Path
-        The assets, the main one first: ``filled``, ``quality`` and perhaps ``error``, ``spread`` and samples.
+        The assets, the main one first: ``filled``, ``quality`` and perhaps ``error``, ``spread``
+        and samples.
     when : date or None
         Day of acquisition. ``datetime`` is then its midnight, with the whole day as its
         range. Of a scene without a date, all that is known is that it was taken before

@@ -142,7 +142,8 @@ class RasterMeta:
         """Value of an alpha band where nothing shines through."""
         if self.dtype.kind == "f":
             return 1.0
-        return float(2**self.bits - 1 if self.bits else np.iinfo(self.dtype).max)
+        # A whole number: the greatest ones of 64 bits are no float.
+        return 2**self.bits - 1 if self.bits else int(np.iinfo(self.dtype).max)
 
 
 def read_metadata(dataset: Any) -> RasterMeta:
@@ -168,6 +169,12 @@ def read_metadata(dataset: Any) -> RasterMeta:
     notes = []
     if dataset.driver not in ("GTiff", "COG"):
         notes.append(f"{dataset.driver} cannot be written in place; the output is a GeoTIFF")
+    shown = [band.name for band in dataset.colorinterp]
+    if shown[0] == "undefined" or "gray" in shown[1:]:
+        notes.append(
+            f"a GeoTIFF cannot say that its bands are {', '.join(shown)}: the first becomes gray, "
+            "the others undefined"
+        )
     gcps, gcp_crs = dataset.gcps
     transform = dataset.transform
     flags = dataset.mask_flag_enums[0]

@@ -82,7 +82,7 @@ class OutputPaths:
     def is_part(self, name: str, owner: str) -> bool:
         """Whether a file is a temporary one of a process, or of any if ``owner`` is empty."""
         stem = re.escape(self.filled.stem)
-        ends = rf"_quality\.tif|_error\.tif|_spread\.tif|_sample_\d+\.tif|\.json|\.html"
+        ends = r"_quality\.tif|_error\.tif|_spread\.tif|_sample_\d+\.tif|\.json|\.html"
         final = rf"{re.escape(self.filled.name)}|{stem}(?:{ends})"
         return re.match(rf"\.(?:{final})\.part-{owner}", name) is not None
 

@@ -285,12 +285,15 @@ class Raster:
             cols = range(box.col // width, -(-box.stop[1] // width))
             if dataset.driver != "GTiff" or len(rows) * len(cols) > _MOST_ASKED:
                 return False
-            return all(
+            absent = all(
                 dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is None
                 for row in rows
                 for col in cols
                 for band in dataset.indexes
             )
+            if absent:  # a file that was cut off has no offsets either, but cannot be read
+                dataset.read(1, window=Window(box.col, box.row, 1, 1))
+            return absent
 
     def close(self) -> None:
         """Close the handles of this thread; the next read opens the file again."""

@@ -130,8 +130,8 @@ class Outputs:
             quality.dataset.descriptions = ("provenance", "days")
             quality.dataset.update_tags(1, **{f"CLASS_{k}": v for k, v in PROVENANCE.items()})
             quality.dataset.update_tags(2, MEANING="days to the nearest date used, 255 = none")
-        for key, path in (("error", paths.error), ("spread", paths.spread)):
-            if path is None:
+        for key, path in paths.rasters.items():
+            if key not in ("error", "spread"):
                 continue
             difference = RasterPart(
                 path,
@@ -222,13 +222,14 @@ class Outputs:
         if error is not None and "error" in rasters:
             rasters["error"].write(box, error)
         if self.paths.samples:
-            self._write_samples(box, values, quality, samples)
+            self._write_samples(box, values, quality, error, samples)
 
     def _write_samples(
         self,
         box: Box,
         filled: NDArray[Any],
         quality: NDArray[np.uint8],
+        error: NDArray[np.float32] | None,
         samples: Iterable[NDArray[Any]],
     ) -> None:
         predicted = quality[0] >= 2
@@ -241,7 +242,10 @@ class Outputs:
             spread.add(values)
         if "spread" in self._rasters:
             deviation = spread.deviation()
-            deviation[:, quality[0] == 0] = np.nan
+            if error is not None:
+                deviation[np.isnan(error)] = np.nan
+            else:
+                deviation[:, quality[0] == 0] = np.nan
             self._rasters["spread"].write(box, deviation)
 
     def _opaque(self, values: NDArray[Any], predicted: NDArray[np.bool_]) -> NDArray[Any]:

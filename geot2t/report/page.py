@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -106,18 +106,9 @@ def render(
     figures : mapping of str to Figure, optional
         None if they could not be drawn.
     """
-    here = files("geot2t.report")
-    template, style, script = (
-        here.joinpath(f"page.{end}").read_text("utf-8") for end in ("html", "css", "js")
-    )
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(template).render(
-        policy=policy(style, script),
-        style=Markup(style),  # noqa: S704  our own file
-        script=Markup(script),  # noqa: S704  our own file
-        series=_text(results.get("series")),
+    return fill_template(
+        "page.html",
+        series=as_text(results.get("series")),
         verdict=verdict(results),
         asides=asides(results),
         notes=[str(note) for note in results.get("notes") or ()],
@@ -128,13 +119,36 @@ def render(
         views=[_view(picture, results) for picture in pictures],
         cases=_cases(results),
         methods={m: METHODS[m] for m in methods_of(results) if m in METHODS},
-        options=[(str(k), _text(v)) for k, v in (results.get("options") or {}).items()],
+        options=[(str(k), as_text(v)) for k, v in (results.get("options") or {}).items()],
         versions=[
-            ("geot2t, evaluation", _text(results.get("version"))),
+            ("geot2t, evaluation", as_text(results.get("version"))),
             ("geot2t, this page", __version__),
-            ("format", _text(results.get("format"))),
-            ("seed", _text(results.get("seed"))),
+            ("format", as_text(results.get("format"))),
+            ("seed", as_text(results.get("seed"))),
         ],
+    )
+
+
+def fill_template(template: str, **shown: Any) -> str:
+    """A page made of a template of ours, with style and script in it; what is shown is escaped."""
+    here = files("geot2t.report")
+    texts = {
+        file: here.joinpath(file).read_text("utf-8")
+        for file in (template, "parts.html", "page.css", "page.js")
+    }
+    style, script = texts.pop("page.css"), texts.pop("page.js")
+    environment = Environment(
+        loader=DictLoader(texts),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(
+        policy=policy(style, script),
+        style=Markup(style),  # noqa: S704  our own file
+        script=Markup(script),  # noqa: S704  our own file
+        **shown,
     )
 
 
@@ -155,7 +169,8 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value in words; a dash where there is none."""
     if value is None or value == "":
         return "–"  # noqa: RUF001
     if isinstance(value, str):
@@ -163,9 +178,9 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple) and all(isinstance(v, str | int | float) for v in value):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(as_text, value))
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {as_text(inner)}" for key, inner in value.items())
     return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
 
 
@@ -174,8 +189,8 @@ def _facts(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     counts = [f"{case_count(results, kind)} {kind}" for kind in kinds]
     yield "Cases", ", ".join(counts) or "none"
     yield "Methods", ", ".join(methods_of(results)) or "none"
-    yield "Bands", _text(results.get("bands"))
-    yield "Unit", _text(results.get("unit"))
+    yield "Bands", as_text(results.get("bands"))
+    yield "Unit", as_text(results.get("unit"))
 
 
 def _summary(results: Mapping[str, Any], kind: str) -> Table:
@@ -275,11 +290,11 @@ def _cases(results: Mapping[str, Any]) -> Table:
     rows = []
     for case in cases:
         gap, pixels = found(case, "gap"), found(case, "pixels")
-        name = _text(case.get("id"))
+        name = as_text(case.get("id"))
         row = [Cell(name, key=case["id"] if isinstance(case.get("id"), int) else name, head=True)]
-        row += [Cell(_text(case.get(k)), key=_text(case.get(k))) for k in ("kind", "date")]
+        row += [Cell(as_text(case.get(k)), key=as_text(case.get(k))) for k in ("kind", "date")]
         row.append(Cell(written(gap, 1, percent=True), key="" if gap is None else gap))
-        row.append(Cell(_text(case.get("cloud")), key=_text(case.get("cloud"))))
+        row.append(Cell(as_text(case.get("cloud")), key=as_text(case.get("cloud"))))
         row.append(Cell(written(pixels, 0), key="" if pixels is None else pixels))
         values = [found(case, "scores", m, "mae") for m in methods]
         row += _cells(values, Score("", "", mae.better, digits, ""))
@@ -315,7 +330,7 @@ def _view(picture: Picture, results: Mapping[str, Any]) -> dict[str, Any]:
     height, width, _ = picture.scene.shape
     return {
         "case": picture.case,
-        "title": picture.title,
+        "title": f"Case {picture.case}: {picture.title}",
         "height": height,
         "width": width,
         "layers": [

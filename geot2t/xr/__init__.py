@@ -48,6 +48,8 @@ def inpaint(cube: xr.DataArray | xr.Dataset, *, dates: Any = None, **options: An
         Fill only what ``cloud_mask`` or a quality band marks.
     error : bool
         Return the half-widths of the 90 % intervals too.
+    samples : int
+        Return so many different plausible fills too.
     device, model, method, window, overlap, batch, sharp, seed
         As for `geot2t.jobs.inpaint`.
 
@@ -62,6 +64,8 @@ def inpaint(cube: xr.DataArray | xr.Dataset, *, dates: Any = None, **options: An
         - ``days``: days to the nearest date used, 255 = none or more; uint8.
         - ``error``, or for a data set ``<variable>_error``: half-width of the 90 % interval in
           the units of the values, 0 where observed, NaN where not filled; float32.
+        - ``samples``, or for a data set ``<variable>_samples``: if asked for, like ``filled`` with
+          a further dim ``sample``.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from geot2t.errors import InputError
 from geot2t.fill import Estimates
 from geot2t.grid import Box
 from geot2t.methods import check_method
-from geot2t.request import check_windows
+from geot2t.request import check_samples, check_windows
 from geot2t.stream import Rules
 from geot2t.xr.cube import Cube, Object, same_grid, understand
 from geot2t.xr.graph import build
@@ -49,6 +49,7 @@ class Options:
     overlap: int = 64
     batch: int = 1
     sharp: bool = False
+    samples: int = 0
     seed: int = 0
 
 
@@ -83,6 +84,7 @@ class _Request:
     def __init__(self, like: Object, options: Options) -> None:
         rules = Rules(options.max_error, options.max_distance, options.keep_nodata)
         check_windows(options.window, options.overlap, options.batch)
+        check_samples(options.samples)
         model = options.model
         if model is None or isinstance(model, str | Path):
             check_method(options.method, model=model is not None, adapt=False)
@@ -118,6 +120,7 @@ class _Request:
             options.overlap,
             options.batch,
             options.error,
+            options.samples,
         )
 
     def on(self, day: np.datetime64, *, missing: bool = False) -> list[int]:
@@ -215,6 +218,6 @@ def _chunked_like(array: da.Array, cube: Cube) -> da.Array:
     """The chunks of the input; along time where it has as many dates."""
     time, band, y, x = cube.values.chunks
     dates = time if array.shape[0] == sum(time) else max(time)
-    sizes = (dates, band, y, x) if array.ndim == 4 else (dates, y, x)
+    sizes = (dates, y, x) if array.ndim == 3 else (dates, *array.chunks[1:-3], band, y, x)
     out: da.Array = array.rechunk(sizes)
     return out

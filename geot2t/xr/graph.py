@@ -55,8 +55,8 @@ def build(
     Returns
     -------
     dict of str to Array
-        ``filled`` and, if wanted, ``error``, ``(time, band, y, x)``; ``provenance`` and ``days``,
-        ``(time, y, x)``.
+        ``filled`` and, if wanted, ``error``, ``(time, band, y, x)``, and ``samples``,
+        ``(time, sample, band, y, x)``; ``provenance`` and ``days``, ``(time, y, x)``.
     """
     plan = _Plan(job, targets, groups)
     side = max(job.extent.height, job.extent.width) if whole else _side(groups, job.window)
@@ -89,6 +89,8 @@ def build(
     }
     if job.error:
         out["error"] = output(3, "error", "float32", job.count)
+    if job.samples:
+        out["samples"] = output(4, "samples", job.dtype, job.samples, job.count)
     return out
 
 

@@ -46,8 +46,8 @@ def assembled(
     cube : Cube
         What was given.
     arrays : mapping of str to array
-        ``filled`` and perhaps ``error``, ``(time, band, y, x)``, and ``provenance`` and ``days``,
-        ``(time, y, x)``.
+        ``filled`` and perhaps ``error``, ``(time, band, y, x)``, ``provenance`` and ``days``,
+        ``(time, y, x)``, and perhaps ``samples``, ``(time, sample, band, y, x)``.
     recipe : Recipe
         What filled.
     kept : sequence of int, optional
@@ -74,6 +74,11 @@ def assembled(
             half = _like(old, axes, arrays["error"], bands)
             half.attrs, half.encoding = _error_attrs(name, old), _place(old.encoding)
             errors["error" if alone else f"{name}_error"] = half
+        if "samples" in arrays:
+            drawn = arrays["samples"]
+            each = [_like(old, axes, drawn[:, k], bands) for k in range(drawn.shape[1])]
+            joined = xr.Variable.concat(each, "sample")
+            errors["samples" if alone else f"{name}_samples"] = joined
     flat = (*(() if axes.time is None else (axes.time,)), axes.y, axes.x)
     for name, attrs in (("provenance", PROVENANCE), ("days", DAYS)):
         array = arrays[name] if axes.time is not None else arrays[name][0]

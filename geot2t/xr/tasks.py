@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from geot2t import calibrate
 from geot2t.arrays import Arrays, Bands, Piece, scene_block
 from geot2t.baselines import METHODS
-from geot2t.calibrate import SelfCheck, chosen
+from geot2t.calibrate import SelfCheck, chosen, likenesses
+from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Prediction, Source, walk
 from geot2t.grid import Box, lattice
 from geot2t.methods import AUTO, estimates_for
@@ -26,7 +27,9 @@ from geot2t.survey import Survey, Surveyed
 
 Bool = NDArray[np.bool_]
 Dates = tuple[int | None, ...]
-Outputs = tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], Float | None]
+Outputs = tuple[
+    NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], Float | None, NDArray[Any] | None
+]
 
 BLOCK = 256
 """Side of the blocks that a task fills one after another, in pixels."""
@@ -139,6 +142,9 @@ class Job:
 
     error: bool
     """Whether half-widths are wanted."""
+
+    samples: int = 0
+    """Different plausible fills that are wanted."""
 
     def scene(
         self,
@@ -273,9 +279,9 @@ def fill(
 
     Returns
     -------
-    ndarray, ndarray, ndarray, ndarray or None
-        Values ``(band, y, x)``, provenance and days ``(y, x)``, and half-widths
-        ``(band, y, x)`` if they are wanted.
+    ndarray, ndarray, ndarray, ndarray or None, ndarray or None
+        Values ``(band, y, x)``, provenance and days ``(y, x)``, and if they are wanted half-widths
+        ``(band, y, x)`` and samples ``(sample, band, y, x)``.
     """
     dates = dates or target.dates
     stored = None if exact is None else (box, exact[0])
@@ -288,6 +294,10 @@ def fill(
         assert checked is not None  # noqa: S101  a scene with a gap was checked
         return chosen(job.recipe.estimates(), checked)(pixels, valid, days, target, **around)
 
+    def known_errors() -> tuple[NDArray[np.float64], Sequence[float]]:
+        assert checked is not None  # noqa: S101  as above
+        return likenesses(checked, len(job.bands[0].data))
+
     stream = Stream(
         scene,
         job.source(scene, known, dates),
@@ -298,14 +308,21 @@ def fill(
         size=job.window,
         overlap=job.overlap,
         batch=job.batch,
+        draws=Draws(job.samples, job.recipe.seed, known_errors, target.day)
+        if job.samples
+        else None,
     )
     values = np.empty((job.count, box.height, box.width), job.dtype)
     quality = np.empty((2, box.height, box.width), "uint8")
     error = np.empty(values.shape, "float32") if job.error else None
+    samples = np.empty((job.samples, *values.shape), job.dtype) if job.samples else None
     for part in walk(box, BLOCK, BLOCK):
         written = stream.compute(stream.read(part))
         r, c = part.within(box)
         values[:, r, c], quality[:, r, c] = written.values, written.quality
         if error is not None:
             error[:, r, c] = written.error
-    return values, quality[0], quality[1], error
+        if samples is not None:
+            for k, sample in enumerate(written.samples):
+                samples[k, :, r, c] = sample
+    return values, quality[0], quality[1], error, samples
