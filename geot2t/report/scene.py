@@ -97,7 +97,7 @@ def _facts(item: Mapping[str, Any], colours: Sequence[int]) -> Iterator[tuple[st
     height, width = said["proj:shape"]
     yield "Size", f"{width} x {height} pixels, {len(bands)} bands"
     yield "System", as_text(said.get("proj:code") or ("its own" if "proj:wkt2" in said else "none"))
-    yield "Shown", "red {}, green {}, blue {}".format(*(bands[i] for i in colours))
+    yield "Shown", f"{', '.join(bands[i] for i in colours)} as red, green and blue"
     dates = [d for d in said.get("geot2t:dates_used") or () if d]
     others = [d for d in dates if d != (said.get("datetime") or "")[:10]]
     yield "Other dates", ", ".join(others) or "none"
