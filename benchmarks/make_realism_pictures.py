@@ -1,6 +1,6 @@
 """Make the pictures of docs/score.md and docs/generate.md from the sample that ships.
 
-    python benchmarks/make_realism_pictures.py docs/images
+python benchmarks/make_realism_pictures.py docs/images
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def picture_of_scores(folder: Path, temp: Path) -> None:
         axes[1, 0].text(c + 2, r - 2, name, fontsize=7, color="white")
     for axis in axes.flat:
         axis.set_axis_off()
-    figure.colorbar(drawn, ax=axes, shrink=0.4, label="per cent of real ground that looks less real")
+    figure.colorbar(
+        drawn, ax=axes, shrink=0.4, label="per cent of real ground that looks less real"
+    )
     figure.savefig(folder / "score.png", dpi=68)
 
 
@@ -93,7 +95,9 @@ def picture_of_draws(folder: Path, temp: Path) -> None:
     titled["like the sample"] = generate(temp / "like", like=scene).paths[0]
     titled["the sample, 12 June"] = scene
     winter = date(2022, 1, 15)
-    titled["the sample, moved to 15 January"] = generate(temp / "w", like=scene, day=winter).paths[0]
+    titled["the sample, moved to 15 January"] = generate(temp / "w", like=scene, day=winter).paths[
+        0
+    ]
     titled["any ground, 15 January"] = generate(temp / "any", size=192, day=winter).paths[0]
     figure, axes = plt.subplots(2, 4, figsize=(10, 5.2), layout="constrained")
     for axis, (title, path) in zip(axes.flat, titled.items(), strict=True):
