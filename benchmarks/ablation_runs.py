@@ -21,11 +21,11 @@ from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import InputError
 from geot2t.generator import Evidence, Generator, GeneratorConfig
 from geot2t.io.publish import write_bytes
+from geot2t.learner import Learner, TrainConfig
 from geot2t.metrics import errors, texture
 from geot2t.model import pick_device
 from geot2t.prior import estimate_prior
 from geot2t.tiles import Sample, Windows, find_places
-from geot2t.train import Learner, TrainConfig
 
 Row = dict[str, Any]
 """What is known of one method: its ``name`` and ``title``; the row of its job that it should beat
@@ -163,7 +163,7 @@ class Bench:
         torch.manual_seed(config.seed)
         generator = Generator(GeneratorConfig(arch=run.arch))
         critic = Critic(CriticConfig(arch=run.arch))
-        learner = Learner(generator, critic, pool, [], config, self.device)
+        learner = Learner(generator, critic, pool, {}, config, self.device)
         begun = time.perf_counter()
         for batch, rng in tqdm(learner.batches(), f"training {name}", config.steps):
             learner.train_step(batch, rng)

@@ -24,6 +24,7 @@ from geot2t.score import score
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
+from matplotlib.patches import Rectangle
 
 SAMPLE = Path(geot2t.__file__).parent / "data" / "sample"
 CLEAR = "2022-06-12"
@@ -75,7 +76,7 @@ def picture_of_scores(folder: Path, temp: Path) -> None:
         axes[row, 0].set_title(("a clear date", "with five flaws")[row], fontsize=9)
     for name, (r, c) in zip(FLAWS, PLACES, strict=True):
         for axis in axes[1]:
-            axis.add_patch(plt.Rectangle((c, r), PATCH, PATCH, fill=False, ec="black", lw=1))
+            axis.add_patch(Rectangle((c, r), PATCH, PATCH, fill=False, ec="black", lw=1))
         axes[1, 0].text(c + 2, r - 2, name, fontsize=7, color="white")
     for axis in axes.flat:
         axis.set_axis_off()

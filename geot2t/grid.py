@@ -103,12 +103,11 @@ def lattice(box: Box, extent: Box, *, size: int, overlap: int) -> Iterator[Box]:
             f"the overlap must be 0 to {size // 2} px, half of the {size} px window; got {overlap}"
         )
     height, width = min(size, extent.height), min(size, extent.width)
+    rows = _starts(extent.row, extent.height, size, overlap)
     columns = _starts(extent.col, extent.width, size, overlap)
-    for row in _starts(extent.row, extent.height, size, overlap):
-        for col in columns:
-            window = Box(row, col, height, width)
-            if window.intersection(box):
-                yield window
+    for row in (r for r in rows if box.row - height < r < box.stop[0]):
+        for col in (c for c in columns if box.col - width < c < box.stop[1]):
+            yield Box(row, col, height, width)
 
 
 def ramp(size: int, overlap: int) -> NDArray[np.float32]:

@@ -1,10 +1,16 @@
-"""Losses over the pixels that were hidden, and the adversarial game; pure functions."""
+"""Losses over the pixels that were hidden, and the adversarial game.
+
+Means are over the batches of all processes: the average of what these return, and of its
+gradients, is that of one process with the whole batch.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from geot2t import distributed
 
 
 def charbonnier(error: Tensor, weight: Tensor, epsilon: float = 0.05) -> Tensor:
@@ -21,7 +27,7 @@ def charbonnier(error: Tensor, weight: Tensor, epsilon: float = 0.05) -> Tensor:
     """
     weight = weight.expand_as(error)
     each = (error.square() + epsilon**2).sqrt() - epsilon
-    return (each * weight).sum() / weight.sum().clamp(min=1e-6)
+    return _mean(each, weight)
 
 
 def laplace_likelihood(error: Tensor, scale: Tensor, weight: Tensor) -> Tensor:
@@ -31,7 +37,7 @@ def laplace_likelihood(error: Tensor, scale: Tensor, weight: Tensor) -> Tensor:
     """
     weight = weight.expand_as(error)
     each = error.abs() / scale + scale.log()
-    return (each * weight).sum() / weight.sum().clamp(min=1e-6)
+    return _mean(each, weight)
 
 
 def relativistic(mine: Tensor, theirs: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -47,8 +53,8 @@ def relativistic(mine: Tensor, theirs: Tensor, weight: Tensor | None = None) -> 
     """
     each = F.softplus(theirs - mine)
     if weight is None:
-        return each.mean()
-    return (each * weight).sum() / weight.sum().clamp(min=1e-6)
+        weight = torch.ones_like(each)
+    return _mean(each, weight)
 
 
 def gradient_penalty(images: Tensor, scores: Tensor) -> Tensor:
@@ -58,7 +64,8 @@ def gradient_penalty(images: Tensor, scores: Tensor) -> Tensor:
     ``images`` ``(n, b, y, x)`` must require gradients and ``scores`` must come from them.
     """
     (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-    return gradient.square().sum((1, 2, 3)).mean()
+    each = gradient.square().sum((1, 2, 3))
+    return _mean(each, torch.ones_like(each))
 
 
 def gradient_difference(image: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -71,4 +78,8 @@ def gradient_difference(image: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     down = weight[..., 1:, :] * weight[..., :-1, :]
     right = weight[..., 1:] * weight[..., :-1]
     total = (error.diff(dim=-2).abs() * down).sum() + (error.diff(dim=-1).abs() * right).sum()
-    return total / (down.sum() + right.sum()).clamp(min=1e-6)
+    return total / distributed.mean(down.sum() + right.sum()).clamp(min=1e-6)
+
+
+def _mean(each: Tensor, weight: Tensor) -> Tensor:
+    return (each * weight).sum() / distributed.mean(weight.sum()).clamp(min=1e-6)

@@ -14,18 +14,20 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from geot2t import distributed
 from geot2t.checkpoint import Model, load_model
 from geot2t.critic import Critic, CriticConfig, own_normalised
 from geot2t.errors import InputError
 from geot2t.grid import Box
+from geot2t.learner import TrainConfig, averaging
 from geot2t.lessons import composite, lesson, pair
 from geot2t.metrics import auroc
 from geot2t.realism import SEEN, SIDE, scores
 from geot2t.tiles import Place, Sample, Windows
-from geot2t.train import TrainConfig, Trainer, averaging, train
+from geot2t.train import Trainer, train
 
 REFERENCE = 384
 """Windows of real ground with whose scores others are compared; fewer after very few steps."""
@@ -80,23 +82,25 @@ class Teacher(Trainer):
         loss = lesson(self.critic, batch, rng)
         self.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        distributed.average_gradients(self.critic)
         norm = nn.utils.clip_grad_norm_(self.critic.parameters(), 1.0)
         if torch.isfinite(norm):
             self.critic_optimiser.step()
             self.taught.update_parameters(self.critic)
         self.step += 1
-        return {"lesson": float(loss.detach())}
+        return {"lesson": float(distributed.mean(loss))}
 
     @torch.inference_mode()
     def held_back(self) -> dict[str, Any]:
         """How well real windows that were held back are told from flawed ones (AUROC)."""
         critic = self._averaged_critic()
-        scores: list[Tensor] = []
-        for i, sample in enumerate(self._held_back):
+        found: dict[int, list[float]] = {}
+        for i, sample in self._held_back.items():
             right, wrong, _, known = pair(sample, np.random.default_rng([self.config.seed, i]))
             two = torch.cat([own_normalised(right, known), own_normalised(wrong, known)])
-            scores.append(critic(two.to(self.device), torch.cat([known, known]).to(self.device))[1])
-        right_scores, wrong_scores = torch.stack(scores).cpu().numpy().T
+            seen = torch.cat([known, known])
+            found[i] = critic(two.to(self.device), seen.to(self.device))[1].tolist()
+        right_scores, wrong_scores = np.array(distributed.gather(found)).T
         return {"auroc": auroc(right_scores, wrong_scores)}
 
     def model(self, check: dict[str, Any]) -> Model:
@@ -120,12 +124,14 @@ class Teacher(Trainer):
         """Percentiles 0 to 100 of the scores of real windows, by token and by window."""
         learn, check = self._places
         windows = self._windows([*learn, *check], self.config.seed + 2, sizes=(SIDE,))
+        critic = self._averaged_critic()
         tokens: list[NDArray[np.float32]] = []
         whole: list[NDArray[np.float32]] = []
         for i in range(min(REFERENCE, 16 * self.config.steps)):
             sample = windows[i]
             known = sample.evidence.valid[:, :1] | (sample.weight > 0)
-            where, whether, seen = scores(self._averaged_critic(), sample.truth, known)
+            images = sample.truth.to(self.device)
+            where, whether, seen = scores(critic, images, known.to(self.device))
             tokens.append(where[seen >= SEEN])
             whole.append(whether[seen.mean((1, 2)) >= SEEN])
         parts = {"token": tokens, "window": whole}

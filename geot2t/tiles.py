@@ -345,18 +345,23 @@ def _cropped(evidence: Evidence, cut: tuple[slice, slice]) -> Evidence:
 
 
 def batch_of(
-    samples: Sequence[Sample], bands: int, rng: np.random.Generator, device: torch.device
+    samples: Sequence[Sample],
+    bands: int,
+    rng: np.random.Generator,
+    device: torch.device,
+    part: slice = slice(None),
 ) -> Sample:
     """Stack samples of one size, each turned at random, with ``bands`` of their bands.
 
     Frames that a sample lacks are added as empty ones. Turning and mirroring change neither
-    colours nor their relation, which photographic augmentations would.
+    colours nor their relation, which photographic augmentations would. Only ``part`` of the
+    batch is made, just as it is in the whole of it.
     """
     frames = max(s.evidence.days.shape[1] for s in samples)
     parts: list[Sample] = []
-    for sample in samples:
-        pick = torch.from_numpy(rng.permutation(sample.truth.shape[1])[:bands])
-        turn = _turn(int(rng.integers(8)))
+    drawn = [(s, rng.permutation(s.truth.shape[1])[:bands], rng.integers(8)) for s in samples]
+    for sample, order, way in drawn[part]:
+        pick, turn = torch.from_numpy(order), _turn(int(way))
         e = sample.evidence
         more = frames - e.days.shape[1]
 
@@ -403,21 +408,25 @@ def drawn_batch(
     windows: int,
     rng: np.random.Generator,
     device: torch.device,
+    *,
     most: int = 3,
+    place: tuple[int, int] = (0, 1),
 ) -> Sample:
-    """Samples of one size and up to ``most`` bands drawn from ``pool``.
+    """Samples of one size and up to ``most`` bands, as many as cost what ``windows`` of 96 px do.
 
-    As many as cost what ``windows`` of 96 px and two bands do, two at least.
+    Of these the share of one process; ``place`` is its number and how many there are.
     """
     size = int(rng.choice(SIZES))
     alike = [s for s in pool if s.truth.shape[-1] == size] or list(pool)[-1:]
     size = alike[0].truth.shape[-1]
     bands = int(rng.integers(1, most + 1))
     alike = [s for s in alike if s.truth.shape[1] >= bands] or alike
-    count = max(2, round(windows * (96 / size) ** 2 * 2 / bands))
+    rank, processes = place
+    count = max(2, processes, round(windows * (96 / size) ** 2 * 2 / bands))
     picked = [alike[i] for i in rng.integers(len(alike), size=count)]
     bands = min(bands, *(s.truth.shape[1] for s in picked))
-    return batch_of(picked, bands, rng, device)
+    part = slice(count * rank // processes, count * (rank + 1) // processes)
+    return batch_of(picked, bands, rng, device, part)
 
 
 def _turn(way: int) -> Callable[[Tensor], Tensor]:

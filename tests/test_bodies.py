@@ -20,9 +20,10 @@ from geot2t.checkpoint import Model, load_model, read_tensors, save_model, write
 from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import InputError, ModelError
 from geot2t.generator import Evidence, Generator, GeneratorConfig
+from geot2t.learner import TrainConfig
 from geot2t.losses import gradient_penalty
 from geot2t.t2t import Attention
-from geot2t.train import TrainConfig, train
+from geot2t.train import train
 
 Module = TypeVar("Module", Generator, Critic)
 EVERY = pytest.mark.parametrize("arch", ARCHITECTURES)

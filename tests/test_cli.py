@@ -300,7 +300,7 @@ def test_train_hands_its_options_on(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_defaults_of_training_are_those_that_the_help_states() -> None:
-    from geot2t.train import TrainConfig
+    from geot2t.learner import TrainConfig
 
     shown = run("train", "--help").stdout
     assert f"Steps of training. [default: {TrainConfig().steps}]" in " ".join(shown.split())

@@ -18,7 +18,18 @@ PACKAGE = Path(geot2t.__file__).parent
 # From the ground up. A module may import from its own row and from those above it in this list.
 LAYERS = [
     {"errors", "grid"},
-    {"sensors", "metrics", "t2t", "losses", "prior", "intervals", "views", "flaws", "ground"},
+    {
+        "distributed",
+        "sensors",
+        "metrics",
+        "t2t",
+        "losses",
+        "prior",
+        "intervals",
+        "views",
+        "flaws",
+        "ground",
+    },
     {"bodies"},
     {"generator", "critic", "clouds", "stac"},
     {
@@ -41,6 +52,7 @@ LAYERS = [
         "tiles",
         "lessons",
         "resume",
+        "learner",
         "train",
         "teach",
         "adapt",
@@ -69,8 +81,8 @@ HOMES = {
     "pystac_client": {"stac"},
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
-        "resume", "train", "adapt", "views", "flaws", "lessons", "realism", "teach", "score",
-        "generate",
+        "resume", "learner", "train", "adapt", "distributed", "views", "flaws", "lessons",
+        "realism", "teach", "score", "generate",
     },
     "torchvision": set(),
 }  # fmt: skip

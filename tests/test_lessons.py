@@ -17,10 +17,10 @@ from geot2t.clouds import CloudShapes
 from geot2t.critic import Critic, CriticConfig, own_normalised, soft_minimum
 from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig
+from geot2t.learner import TrainConfig
 from geot2t.lessons import composite, lesson, pair
 from geot2t.teach import Teacher, teach
 from geot2t.tiles import Sample, Windows, batch_of, find_places
-from geot2t.train import TrainConfig
 from geot2t.views import STATISTICS, VIEWS, views
 
 CPU = torch.device("cpu")

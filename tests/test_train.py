@@ -13,8 +13,9 @@ import torch
 from geot2t.checkpoint import load_model
 from geot2t.clouds import CloudShapes
 from geot2t.errors import InputError
+from geot2t.learner import TrainConfig
 from geot2t.tiles import Windows, batch_of, find_places, split
-from geot2t.train import TrainConfig, Trainer, train
+from geot2t.train import Trainer, train
 
 SMALL = TrainConfig(steps=6, batch=1, pool=6, ramp=(0.2, 0.5), every=2, seed=3)
 CPU = torch.device("cpu")

@@ -71,7 +71,7 @@ def train(
     """Train the T2T-GAN on GeoTIFFs and print the path of the model.
 
     Only observed pixels teach. A run that was stopped, whatever the reason, goes on with
-    --resume.
+    --resume. torchrun trains on several GPUs at once, each with --batch windows of its own.
 
     \b
     Examples
@@ -80,13 +80,17 @@ def train(
       geot2t train --tiles my_places/ -o plain.safetensors --arch vit
       geot2t train --tiles my_places/ -o judge.safetensors --init t2t-gan --only critic
       geot2t train --tiles my_places/ -o my_model.safetensors --resume
+      torchrun --nproc-per-node=4 -m geot2t train --tiles my_places/ -o my_model.safetensors
     """
+    from geot2t.distributed import is_first
+    from geot2t.learner import TrainConfig
     from geot2t.teach import teach
-    from geot2t.train import TrainConfig
     from geot2t.train import train as both
 
     run = teach if only == "critic" else both
     config = TrainConfig(seed=seed, arch=arch)
     config = replace(config, steps=steps or config.steps, batch=batch or config.batch)
     start = None if init == "none" else init
-    click.echo(run(tiles, output, config=config, init=start, quiet=not shows_bar(), **rest))
+    path = run(tiles, output, config=config, init=start, quiet=not shows_bar(), **rest)
+    if is_first():
+        click.echo(path)

@@ -172,7 +172,7 @@ class _Plan:
         return (
             tasks.fill, self._job, self._targets[t], self._dates[t],
             (operator.getitem, self._checks, t), self._survey, box,
-            self._reader.piece(hull, "fill"), observed, exact,
+            self._reader.large_piece(hull, "fill"), observed, exact,
         )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ cause nothing is cut for a reason before its gate is open.
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -83,9 +84,42 @@ class Reader:
         Put together in the task that needs it: dask knows the size of arrays, not of pieces.
         """
         groups = self.groups if date is None else self.groups[:1]
-        values = [self.cut(g.values, box, reason, date) for g in groups]
-        codes = [None if g.codes is None else self.cut(g.codes, box, reason, date) for g in groups]
-        return (Piece, box, values, codes)
+        return _piece(groups, box, lambda array: self.cut(array, box, reason, date))
+
+    def large_piece(self, box: Box, reason: str) -> tuple[Any, ...]:
+        """A piece of all dates, of which nothing is kept but whole chunks.
+
+        Many tasks need overlapping pieces. Were these tasks of their own, dask might make all of
+        them before any is used.
+        """
+        return _piece(self.groups, box, lambda array: self._view(array, box, reason))
+
+    def _view(self, array: da.Array, box: Box, reason: str) -> tuple[Any, ...]:
+        """``box`` of all dates, put together in the task that needs it."""
+        rows, cols = (
+            list(_touched(sizes, want))
+            for sizes, want in zip(array.chunks[-2:], box.slices, strict=True)
+        )
+        parts = [
+            [
+                (
+                    operator.getitem,
+                    self._column(array, row.chunk, col.chunk, reason),
+                    (..., row.want, col.want),
+                )
+                for col in cols
+            ]
+            for row in rows
+        ]
+        return (_join, parts, None)
+
+    def _column(self, array: da.Array, row: int, col: int, reason: str) -> Key:
+        """All dates and bands of a chunk in y and x."""
+        at = [[_Part(i, slice(0, n), whole=True) for i, n in enumerate(s)] for s in array.chunks]
+        at[-2:] = [at[-2][row]], [at[-1][col]]
+        key = (f"geot2t-column-{self._token}", reason, array.name, row, col)
+        self._tasks.setdefault(key, self._joined(array.name, at, reason))
+        return key
 
     def cut(self, array: da.Array, box: Box, reason: str, date: int | None = None) -> Key:
         """``box`` of an array whose last axes are y and x, of all dates or of one."""
@@ -95,15 +129,18 @@ class Reader:
         wanted = [*lead, *box.slices]
         axes = [list(_touched(s, want)) for s, want in zip(array.chunks, wanted, strict=True)]
 
-        def nested(at: tuple[_Part, ...]) -> Any:
-            if len(at) == len(axes):
-                return self._part(array.name, at, reason)
-            return [nested((*at, one)) for one in axes[len(at)]]
-
         if all(len(axis) == 1 for axis in axes):
             return self._part(array.name, tuple(axis[0] for axis in axes), reason)
-        gate = self._gates.get(reason)
-        return self._add("join", (reason, array.name), wanted, (_join, nested(()), gate))
+        task = self._joined(array.name, axes, reason)
+        return self._add("join", (reason, array.name), wanted, task)
+
+    def _joined(self, name: str, axes: Sequence[Sequence[_Part]], reason: str) -> tuple[Any, ...]:
+        def nested(at: tuple[_Part, ...]) -> Any:
+            if len(at) == len(axes):
+                return self._part(name, at, reason)
+            return [nested((*at, one)) for one in axes[len(at)]]
+
+        return (_join, nested(()), self._gates.get(reason))
 
     def _part(self, name: str, at: tuple[_Part, ...], reason: str) -> Key:
         index = [part.chunk for part in at]
@@ -130,6 +167,13 @@ class Reader:
         return made
 
 
+def _piece(
+    groups: Sequence[Group], box: Box, cut: Callable[[da.Array], Key | tuple[Any, ...]]
+) -> tuple[Any, ...]:
+    codes = [None if g.codes is None else cut(g.codes) for g in groups]
+    return (Piece, box, [cut(g.values) for g in groups], codes)
+
+
 def _touched(sizes: Sequence[int], want: slice) -> Iterator[_Part]:
     """The chunks of an axis that ``want`` touches."""
     for i, (start, stop) in enumerate(pairwise([0, *accumulate(sizes)])):
@@ -143,8 +187,11 @@ def _cut(chunk: NDArray[Any], wanted: tuple[slice, ...], _: object) -> NDArray[A
     return np.array(chunk[wanted])
 
 
-def _join(parts: list[Any], _: object) -> NDArray[Any]:
-    return np.block(parts)
+def _join(parts: Any, _: object) -> NDArray[Any]:
+    while isinstance(parts, list) and len(parts) == 1:
+        (parts,) = parts
+    # One part alone is not copied: it may be a whole cube in memory.
+    return parts if isinstance(parts, np.ndarray) else np.block(parts)
 
 
 def _copied(found: Mapping[Any, Any], reason: str) -> dict[Any, Any]:
