@@ -138,6 +138,12 @@ def _config(kind: type[Config], values: object, path: Path) -> Config:
     return kind(**values)
 
 
+def _critic_config(document: dict[str, Any]) -> object:
+    """What a file says of its critic; those from before there were views look at the band alone."""
+    values = document.get("critic")
+    return {"views": 1} | values if isinstance(values, dict) else values
+
+
 def _today(key: str) -> str:
     home = _MOVED.get(key.split(".", 1)[0])
     return f"{home}.{key}" if home else key
@@ -174,7 +180,7 @@ def load_model(name: str | Path | None = None) -> Model:
             f"{beside} is not of the format {FORMAT}; train or download the model again"
         )
     generator_config = _config(GeneratorConfig, document.get("generator"), beside)
-    critic_config = _config(CriticConfig, document.get("critic"), beside)
+    critic_config = _config(CriticConfig, _critic_config(document), beside)
     tensors, sha256 = read_tensors(path)
     if sha256 != document.get("sha256"):
         raise ModelError(f"{path} was altered: its SHA-256 differs from the one in {beside.name}")

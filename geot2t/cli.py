@@ -15,9 +15,11 @@ from geot2t.commands.demo import demo
 from geot2t.commands.doctor import doctor
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
+from geot2t.commands.generate import generate
 from geot2t.commands.inpaint import inpaint
 from geot2t.commands.interpolate import interpolate
 from geot2t.commands.mask import mask
+from geot2t.commands.score import score
 from geot2t.commands.train import train
 from geot2t.commands.view import view
 from geot2t.errors import Geot2tError
@@ -57,8 +59,21 @@ def main() -> None:
 
 
 for _command in (
-    demo, inpaint, interpolate, change, batch, evaluate, train, mask, info, view, verify, doctor,
-):  # fmt: skip
+    demo,
+    inpaint,
+    interpolate,
+    change,
+    batch,
+    evaluate,
+    train,
+    mask,
+    score,
+    generate,
+    info,
+    view,
+    verify,
+    doctor,
+):
     main.add_command(_command)
 
 

@@ -183,6 +183,8 @@ class Filler:
     batch : int
         Windows given to ``predict`` at once. With 1 a window's prediction depends on that
         window alone; larger batches may change the last bits of a float.
+    bands : int, optional
+        Bands that ``predict`` gives, if these are not those of the source.
     """
 
     def __init__(
@@ -193,8 +195,9 @@ class Filler:
         size: int = 256,
         overlap: int = 64,
         batch: int = 1,
+        bands: int | None = None,
     ) -> None:
-        self.source, self.predict = source, predict
+        self.source, self.predict, self.bands = source, predict, bands
         self.size, self.overlap, self.batch = size, overlap, batch
         self._weight = ramp(size, overlap)
         self._read: dict[Box, None] = {}
@@ -263,7 +266,8 @@ class Filler:
                 self.source.target,
                 **beside(some),
             )
-            want = (len(some), *some[0].pixels.shape[1:])
+            bands = self.bands or some[0].pixels.shape[1]
+            want = (len(some), bands, *some[0].pixels.shape[2:])
             if out.mean.shape != want:
                 raise InputError(f"the model must return shape {want}, got {out.mean.shape}")
             for j, block in enumerate(some):

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from geot2t import distributed
 from geot2t.critic import Critic, normalised
 from geot2t.generator import Generator, Guess
+from geot2t.lessons import lesson
 from geot2t.losses import (
     charbonnier,
     gradient_difference,
@@ -82,6 +83,10 @@ class TrainConfig:
     seed: int = 0
     """Seed of everything."""
 
+    only: str | None = None
+    """None: both networks are trained; "critic": it alone, by `geot2t.teach`, and `rate` is its
+    learning rate."""
+
     arch: str | None = None
     """Architecture of both networks; None: that of the model to start from, else t2t."""
 
@@ -104,6 +109,9 @@ class Learner:
     workers : int
         Processes that prepare windows beside the training; samples do not depend on it.
     """
+
+    most_bands = 3
+    """Most bands of a batch."""
 
     def __init__(
         self,
@@ -145,6 +153,8 @@ class Learner:
             guess = self.generator(batch.evidence, noise)
         losses = reconstruction(batch, guess, c)
         total = sum(losses.values(), torch.zeros((), device=self.device))
+        if c.adversarial > 0 and self.step % c.every == 0:
+            losses["lesson"] = self._teach_critic(batch, rng)
         if play:
             fake, real, tokens = self._pair(batch, guess)
             # Fused attention has no second derivative, which the penalties need.
@@ -173,6 +183,14 @@ class Learner:
         self.step += 1
         values = distributed.mean(torch.stack([*losses.values()])).tolist()
         return dict(zip(losses, values, strict=True))
+
+    def _teach_critic(self, batch: Sample, rng: np.random.Generator) -> Tensor:
+        loss = lesson(self.critic, batch, rng)
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        distributed.average_gradients(self.critic)
+        self.critic_optimiser.step()
+        return loss
 
     def _train_critic(self, fake: Tensor, real: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         fake, real = fake.requires_grad_(), real.detach().requires_grad_()
@@ -247,7 +265,10 @@ class Learner:
             pool.extend(distributed.gather({i: next(stream) for i in distributed.share(wanted)}))
             drawn = wanted.stop
             rng = np.random.default_rng([c.seed, 7, step])
-            yield drawn_batch(pool, c.batch, rng, self.device, place=place), rng
+            yield (
+                drawn_batch(pool, c.batch, rng, self.device, most=self.most_bands, place=place),
+                rng,
+            )
 
     # -- held-back windows ---------------------------------------------------------------------
 

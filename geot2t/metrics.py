@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import rankdata
 
 from geot2t.errors import InputError
 
@@ -219,3 +220,17 @@ def mean_interval(values: Array, seed: int = 0, draws: int = 2000) -> tuple[floa
     pick = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
     low, high = np.percentile(values[pick].mean(1), [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
+
+
+def auroc(real: Array, other: Array) -> float:
+    """Share of pairs in which ``real`` scores above ``other``, ties as a half.
+
+    The area under the curve of true over false alarms (Hanley & McNeil 1982,
+    doi:10.1148/radiology.143.1.7063747): 1 where scores separate the two, 0.5 where they say
+    nothing.
+    """
+    if not real.size or not other.size:
+        raise InputError("An AUROC needs scores of both kinds.")
+    ranks = rankdata(np.concatenate([real, other]))
+    count = real.size * other.size
+    return float((ranks[: real.size].sum() - real.size * (real.size + 1) / 2) / count)

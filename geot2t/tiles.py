@@ -198,6 +198,8 @@ class Windows(Dataset[Sample]):
         Most other dates; fewer are drawn as well. None: always all.
     estimate : callable
         What the generator is told to start from; called as `estimate_prior` is.
+    favour : float
+        How much long series are favoured: places are drawn with their dates to this power.
     """
 
     def __init__(
@@ -211,12 +213,13 @@ class Windows(Dataset[Sample]):
         bands: int = 4,
         dates: int | None = 16,
         estimate: Callable[..., Prior] = estimate_prior,
+        favour: float = 1.75,
     ) -> None:
         self._places, self._shapes, self._estimate = places, shapes, estimate
         self._frames, self._seed, self._sizes = frames, seed, sizes
         self._bands, self._dates = bands, dates
         # Long series teach most, but places with a single date are far more diverse.
-        weight = np.array([min(place.times, 12) ** 1.75 for place, _ in places])
+        weight = np.array([min(place.times, 12) ** favour for place, _ in places])
         self._weight = weight / weight.sum()
 
     def __getitem__(self, index: int) -> Sample:
@@ -406,16 +409,17 @@ def drawn_batch(
     rng: np.random.Generator,
     device: torch.device,
     *,
+    most: int = 3,
     place: tuple[int, int] = (0, 1),
 ) -> Sample:
-    """Samples of one size drawn from ``pool``, as many as cost what ``windows`` of 96 px do.
+    """Samples of one size and up to ``most`` bands, as many as cost what ``windows`` of 96 px do.
 
     Of these the share of one process; ``place`` is its number and how many there are.
     """
     size = int(rng.choice(SIZES))
     alike = [s for s in pool if s.truth.shape[-1] == size] or list(pool)[-1:]
     size = alike[0].truth.shape[-1]
-    bands = int(rng.integers(1, 4))
+    bands = int(rng.integers(1, most + 1))
     alike = [s for s in alike if s.truth.shape[1] >= bands] or alike
     rank, processes = place
     count = max(2, processes, round(windows * (96 / size) ** 2 * 2 / bands))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from geot2t.clouds import CloudShapes
 from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig
+from geot2t.grid import Box
 from geot2t.learner import Learner, TrainConfig
 from geot2t.model import pick_device
 from geot2t.resume import load_state, remove_state, save_state
-from geot2t.tiles import Windows, find_places, split
+from geot2t.tiles import Place, Windows, find_places, split
 
 HELD_BACK = 32
 """Held-back windows."""
@@ -65,15 +67,15 @@ class Trainer(Learner):
         self.output = output
         self.log_path = output.with_suffix(".log.jsonl")
         places = find_places(tiles)
-        learn, check = split(places)
+        learn, check = self._places = split(places)
         torch.manual_seed(config.seed)
         generator, critic = _networks(config, init)
-        shapes = CloudShapes.load()
-        frames = generator.config.frames
-        windows = Windows(learn, shapes, frames=frames, seed=config.seed)
-        back = Windows(check, shapes, frames=frames, seed=config.seed + 1, sizes=CHECK_SIZES)
+        self._frames = generator.config.frames
+        windows = self._windows(learn, config.seed)
+        back = self._windows(check, config.seed + 1, sizes=CHECK_SIZES)
         held_back = {i: back[i] for i in distributed.share(range(HELD_BACK))}
         super().__init__(generator, critic, windows, held_back, config, device, workers)
+        self.told = {"held-back/prior": "ratio"}
         self._modules = {
             "generator": self.generator,
             "critic": self.critic,
@@ -87,6 +89,17 @@ class Trainer(Learner):
             },
             "settings": asdict(config),
         }
+
+    def _windows(self, places: Sequence[tuple[Place, Box]], seed: int, **how: Any) -> Windows:
+        """Windows of ``places``, as a run of this kind learns from."""
+        return Windows(
+            places,
+            CloudShapes.load(),
+            frames=self._frames,
+            seed=seed,
+            bands=self.most_bands + 1,
+            **how,
+        )
 
     # -- files -------------------------------------------------------------------------------
 
@@ -128,7 +141,7 @@ class Trainer(Learner):
                     self._write_log(mean, check, time.monotonic() - began)
                 if self.step % 10 == 0:
                     shown = {k: f"{v:.3f}" for k, v in mean.items()}
-                    bar.set_postfix(shown | {"held-back/prior": f"{check['ratio']:.3f}"})
+                    bar.set_postfix(shown | {k: f"{check[v]:.3f}" for k, v in self.told.items()})
                 if time.monotonic() - last_save > save_every:
                     self.save(check)
                     last_save = time.monotonic()
@@ -173,6 +186,7 @@ def train(
     device: str = "auto",
     workers: int = 0,
     quiet: bool = False,
+    kind: type[Trainer] = Trainer,
 ) -> Path:
     """Train the T2T-GAN on GeoTIFFs and write a model; returns its path.
 
@@ -198,6 +212,8 @@ def train(
         Processes that prepare windows.
     quiet : bool
         No progress bar.
+    kind : type
+        What is trained, and how; see `geot2t.teach`.
 
     Raises
     ------
@@ -213,7 +229,7 @@ def train(
     config = config or TrainConfig()
     with distributed.joined(pick_device(device)) as own:
         config = replace(config, batch=config.batch * distributed.place()[1])
-        trainer = Trainer(tiles, output, config, own, init, workers)
+        trainer = kind(tiles, output, config, own, init, workers)
         if resume:
             trainer.resume()
         elif distributed.is_first():

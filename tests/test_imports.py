@@ -18,7 +18,18 @@ PACKAGE = Path(geot2t.__file__).parent
 # From the ground up. A module may import from its own row and from those above it in this list.
 LAYERS = [
     {"errors", "grid"},
-    {"distributed", "sensors", "metrics", "t2t", "losses", "prior", "intervals"},
+    {
+        "distributed",
+        "sensors",
+        "metrics",
+        "t2t",
+        "losses",
+        "prior",
+        "intervals",
+        "views",
+        "flaws",
+        "ground",
+    },
     {"bodies"},
     {"generator", "critic", "clouds", "stac"},
     {
@@ -39,9 +50,9 @@ LAYERS = [
         "sharpen",
         "baselines",
     },
-    {"model", "methods"},
-    {"tiles", "resume", "request", "said", "xr", "cloudmask", "report"},
-    {"learner", "train", "adapt", "jobs", "seasons"},
+    {"model", "methods", "realism"},
+    {"tiles", "lessons", "resume", "request", "said", "xr", "cloudmask", "report"},
+    {"learner", "train", "teach", "adapt", "jobs", "seasons", "score", "generate"},
     {"about", "viewing", "doctor", "demo", "evaluation", "difference", "api", "batch"},
     {"commands"},
     {"cli"},
@@ -58,7 +69,8 @@ HOMES = {
     "pystac_client": {"stac"},
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
-        "resume", "learner", "train", "adapt", "distributed",
+        "resume", "learner", "train", "adapt", "distributed", "views", "flaws", "lessons",
+        "realism", "teach", "score", "generate",
     },
     "torchvision": set(),
 }  # fmt: skip

@@ -39,6 +39,11 @@ from geot2t.commands.options import PATH, device_option, log_options, overwrite_
     "--steps", type=click.IntRange(1), metavar="N", help="Steps of training. [default: 4400]"
 )
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Windows per step. [default: 6]")
+@click.option(
+    "--only",
+    type=click.Choice(["critic"]),
+    help="Teach the critic alone, as a judge of realism; the generator of --init stays as it is.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run that was left beside MODEL.")
 @click.option(
     "--workers",
@@ -59,6 +64,7 @@ def train(
     arch: str | None,
     steps: int | None,
     batch: int | None,
+    only: str | None,
     seed: int,
     **rest: Any,
 ) -> None:
@@ -72,13 +78,16 @@ def train(
       geot2t train --tiles my_places/ -o my_model.safetensors
       geot2t train --tiles my_places/ -o my_model.safetensors --init t2t-gan --steps 1000
       geot2t train --tiles my_places/ -o plain.safetensors --arch vit
+      geot2t train --tiles my_places/ -o judge.safetensors --init t2t-gan --only critic
       geot2t train --tiles my_places/ -o my_model.safetensors --resume
       torchrun --nproc-per-node=4 -m geot2t train --tiles my_places/ -o my_model.safetensors
     """
     from geot2t.distributed import is_first
     from geot2t.learner import TrainConfig
-    from geot2t.train import train as run
+    from geot2t.teach import teach
+    from geot2t.train import train as both
 
+    run = teach if only == "critic" else both
     config = TrainConfig(seed=seed, arch=arch)
     config = replace(config, steps=steps or config.steps, batch=batch or config.batch)
     start = None if init == "none" else init

@@ -29,9 +29,10 @@ from geot2t.io.change_item import change_item
 from geot2t.io.compared import ChangeOutputs, default_change, open_change
 from geot2t.io.inputs import Given
 from geot2t.io.stack import Stack
-from geot2t.jobs import Lazy, Progress, layout_of
+from geot2t.jobs import Lazy, layout_of
 from geot2t.methods import AUTO
 from geot2t.request import Request
+from geot2t.stream import Progress
 from geot2t.survey import Survey, Surveyed
 
 log = logging.getLogger(__name__)

@@ -97,6 +97,11 @@ class ChangePaths:
         return self.filled
 
     @property
+    def parts(self) -> list[Path]:
+        """The files that may be written."""
+        return [*self.rasters.values(), self.item, self.page]
+
+    @property
     def names(self) -> list[Path]:
         """All names that belong to the outputs, whether they are wanted or not."""
         return [*with_sidecars(self.rasters.values()), self.item, self.page]

@@ -120,6 +120,8 @@ def build_item(
     wavelengths: Sequence[float] | NDArray[np.floating[Any]] = (),
     cog: bool = False,
     properties: Mapping[str, Any] | None = None,
+    assets: Mapping[str, Mapping[str, Any]] | None = None,
+    lineage: str = "Unobserved pixels were predicted; observed ones are unchanged.",
 ) -> dict[str, Any]:
     """Build the STAC Item of the outputs from plain values.
 
@@ -128,7 +130,8 @@ def build_item(
     meta : RasterMeta
         Metadata of the scene.
     rasters : mapping of str to Path
-        The assets ``filled``, ``quality`` and perhaps ``error``, ``spread`` and samples.
+        The assets, the main one first: ``filled``, ``quality`` and perhaps ``error``, ``spread``
+        and samples.
     when : date or None
         Day of acquisition. ``datetime`` is then its midnight, with the whole day as its
         range. Of a scene without a date, all that is known is that it was taken before
@@ -148,6 +151,10 @@ def build_item(
         Whether the rasters are Cloud Optimized GeoTIFFs.
     properties : mapping, optional
         Further properties.
+    assets : mapping of str to mapping, optional
+        For rasters of another kind, the title, roles and bands of each.
+    lineage : str
+        What was done, in a sentence.
 
     Returns
     -------
@@ -156,19 +163,20 @@ def build_item(
     """
     placed = meta.transform is not None or bool(meta.gcps) or "RPC" in meta.tags
     kind = _COG if cog else _GEOTIFF if placed else _TIFF
-    folder = rasters["filled"].parent
+    main = next(iter(rasters.values()))
+    folder = main.parent
     geometry = footprint(meta)
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": [],
-        "id": rasters["filled"].stem,
+        "id": main.stem,
         "geometry": geometry,
         "properties": {
             **_time(when, processed),
             "processing:datetime": processed,
             "processing:software": {"geot2t": version},
-            "processing:lineage": "Unobserved pixels were predicted; observed ones are unchanged.",
+            "processing:lineage": lineage,
             **_projection(meta),
             **(properties or {}),
         },
@@ -183,11 +191,7 @@ def build_item(
             key: {
                 "href": f"./{path.name}",
                 "type": kind,
-                "title": _TITLES.get(
-                    key, f"Another plausible fill, number {key.removeprefix('sample_')}"
-                ),
-                "roles": _ROLES.get(key, ["data"]),
-                "bands": _bands(key, meta, wavelengths),
+                **(assets[key] if assets else _described(key, meta, wavelengths)),
             }
             for key, path in rasters.items()
         },
@@ -202,6 +206,18 @@ def extensions_of(item: Mapping[str, Any]) -> list[str]:
     """Schemas of the extensions whose fields ``item`` uses, and of checksums, which follow."""
     used = _prefixes(item) | {"file"}
     return [_SCHEMAS.format(name) for prefix, name in _EXTENSIONS.items() if prefix in used]
+
+
+def _described(
+    key: str, meta: RasterMeta, wavelengths: Sequence[float] | NDArray[np.floating[Any]]
+) -> dict[str, Any]:
+    """What is said of a raster of a filled scene."""
+    number = key.removeprefix("sample_")
+    return {
+        "title": _TITLES.get(key, f"Another plausible fill, number {number}"),
+        "roles": _ROLES.get(key, ["data"]),
+        "bands": _bands(key, meta, wavelengths),
+    }
 
 
 def _prefixes(value: Any) -> set[str]:

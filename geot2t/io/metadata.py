@@ -229,6 +229,25 @@ def without_day(meta: RasterMeta, day: date | None) -> RasterMeta:
     return replace(meta, tags=rest(meta.tags), bands=bands)
 
 
+def drawn_metadata(size: int, names: Sequence[str], day: date | None) -> RasterMeta:
+    """Metadata of a raster that is like no scene: reflectance as Sentinel-2 products store it.
+
+    Bands named B02, B03 and B04 are shown as blue, green and red. There is no place on Earth.
+    """
+    shown = {"B02": ColorInterp.blue, "B03": ColorInterp.green, "B04": ColorInterp.red}
+    bands = [
+        BandMeta(name, "", 0.0001, 0.0, shown.get(name, ColorInterp.undefined), {}, None)
+        for name in names
+    ]
+    return RasterMeta(
+        driver="GTiff", height=size, width=size, dtype=np.dtype("uint16"), bits=None, nodata=0,
+        crs=None, transform=None, gcps=(), gcp_crs=None, bands=bands,
+        tags={} if day is None else {"": {"ACQUISITION_DATE": day.isoformat()}},
+        dataset_mask=False, overviews=(), overview_resampling=None, interleave="PIXEL",
+        miniswhite=False, lossy=False, cog=False, notes=(),
+    )  # fmt: skip
+
+
 def _band(dataset: Any, index: int) -> BandMeta:
     try:
         colormap = dataset.colormap(index)

@@ -50,6 +50,7 @@ _BAND = re.compile(
     re.IGNORECASE,
 )
 _CHANGE = re.compile(r"_change(_(expected|significance|mask|quality))?$")
+_MAP = re.compile(r"_score(_attention)?$")
 _OUTPUT = re.compile(r"_(quality|error|spread|sample_\d{2,})$")
 
 _SETTLED = 2_000_000_000
@@ -197,10 +198,13 @@ def _stems(names: Iterable[str]) -> set[str]:
 
 
 def _is_output(name: str, stems: set[str]) -> bool:
-    """Whether a file is something that geot2t wrote: ``*_filled``, or the rasters beside it."""
+    """Whether geot2t wrote a file: ``*_filled``, or the rasters beside a scene."""
     stem = Path(name).stem
     base = _OUTPUT.sub("", stem)
     if _CHANGE.search(stem) or base.endswith("_filled"):
+        return True
+    scored = _MAP.sub("", stem)
+    if scored != stem and scored in stems:
         return True
     return f"{base}_quality" in stems and base in stems
 

@@ -69,7 +69,7 @@ class OutputPaths:
 
     @property
     def parts(self) -> list[Path]:
-        """The files that are written."""
+        """The files that may be written."""
         return [*self.rasters.values(), self.item, *filter(None, [self.report])]
 
     @property
@@ -102,24 +102,27 @@ class OutputPaths:
 
 @dataclass(frozen=True, slots=True)
 class OneRaster:
-    """The name of a raster that is written alone."""
+    """The name of a raster that is written alone, or with files of its own."""
 
     main: Path
     """The raster."""
 
+    others: tuple[Path, ...] = ()
+    """What goes with it, written or not."""
+
     @property
     def parts(self) -> list[Path]:
-        """The file that is written."""
-        return [self.main]
+        """The files that may be written."""
+        return [self.main, *self.others]
 
     @property
     def names(self) -> list[Path]:
-        """The name, and those of the files that GDAL would read beside it."""
-        return with_sidecars([self.main])
+        """The names, and those of the files that GDAL would read beside them."""
+        return with_sidecars([self.main, *self.others])
 
     def is_part(self, name: str, owner: str) -> bool:
         """As of `OutputPaths`."""
-        return name.startswith(f".{self.main.name}.part-{owner}")
+        return any(name.startswith(f".{p.name}.part-{owner}") for p in (self.main, *self.others))
 
 
 class Names(Protocol):
@@ -128,6 +131,11 @@ class Names(Protocol):
     @property
     def main(self) -> Path:
         """The file that appears last."""
+        ...
+
+    @property
+    def parts(self) -> list[Path]:
+        """The files that may be written."""
         ...
 
     @property

@@ -1,0 +1,144 @@
+"""What the critic looks at: the window, and statistics in which flaws show that ground hides.
+
+What is wrong with a picture is mostly small beside what the picture shows. Detectors of forgery
+therefore look at residuals of smoothing first (Fridrich & Kodovsky 2012, "Rich models for
+steganalysis of digital images", doi:10.1109/TIFS.2012.2190402), and registration is measured by
+the correlation of fine detail. Nothing here is learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor
+from torch.nn import functional as F
+
+VIEWS = 4
+"""Pixel channels of `views` for each band."""
+
+STATISTICS = 9
+"""Statistics of `views` for each cell of each band."""
+
+CELL = 8
+"""Side of the cells in which local statistics are taken, in pixels."""
+
+REACH = 5
+"""Cells along a side over which a statistic is averaged."""
+
+_TINY = 1e-3
+"""Variance of fine detail below which nothing can be said of it; bands have spread 1."""
+
+_USUAL = (0.24, 0.18, 1.12, -0.76, 1.15, -0.56, -0.65, 0.80, 0.81)
+_SPREAD = (0.25, 0.27, 0.58, 0.60, 0.59, 0.43, 0.44, 0.68, 0.69)
+"""Mean and spread of the statistics over training windows of real ground."""
+
+_SHIFTS = [
+    (0, 0),
+    *((row, col) for s in (1, 2, 4) for row, col in product((-s, 0, s), repeat=2) if row or col),
+]
+
+
+def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Views of each band of normalised images.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(n, b, y, x)``, each band with mean 0 and spread near 1; sides divide by 8.
+    valid : Tensor
+        True where observed, bool ``(n, 1, y, x)``; what is not valid is not looked at.
+
+    Returns
+    -------
+    pixels : Tensor, shape ``(n * b, VIEWS, y, x)``
+        The band, its finest detail, coarser detail, and whether valid.
+    cells : Tensor, shape ``(n * b, STATISTICS, y / 8, x / 8)``
+        How strong the finest detail is, absolutely and beside coarser detail; how far it is that
+        of the other bands together, how far more so if the band is shifted by up to 4 pixels, and
+        how far it is that of the band most like it (0 where there is no other band); how far it
+        lies in rows and in columns; how far steps between columns, and between rows, are greater
+        at one of eight phases. All with mean 0 and spread
+        1 over real ground.
+    """
+    n, b, y, x = images.shape
+    seen = valid.to(images).expand(n, b, y, x)
+    flat = rearrange(images * seen, "n b y x -> (n b) 1 y x")
+    seen = rearrange(seen, "n b y x -> (n b) 1 y x")
+    sure = -F.max_pool2d(F.pad(-seen, [1] * 4, value=-1.0), 3, 1)  # neighbours are valid too
+    near, far = _mean(flat, 3), _mean(flat, 9)
+    fine, middle = (flat - near) * sure, (near - far) * sure
+    weight = _cells(sure).clamp(min=1e-3)
+    power, coarse = _cells(fine.square()) / weight, _cells(middle.square()) / weight
+    strength = 0.5 * (power + 0.1 * _TINY).log()
+    sharpness = strength - 0.5 * (coarse + 0.1 * _TINY).log()
+    cells = [
+        strength / 2 + 1,
+        sharpness + 0.5,
+        *_registration(fine, b),
+        *_both_ways(_lines, fine),
+        *_both_ways(_steps, flat),
+    ]
+    pixels = torch.cat([flat, (4 * fine).asinh(), (2 * middle).asinh(), seen], 1)
+    usual, spread = (pixels.new_tensor(v)[:, None, None] for v in (_USUAL, _SPREAD))
+    return pixels, ((torch.cat(cells, 1) - usual) / spread).clamp(-6, 6)
+
+
+def _mean(images: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(images, side, 1, side // 2, count_include_pad=False)
+
+
+def _cells(images: Tensor) -> Tensor:
+    """Means over `REACH` cells to each side, ``(m, c, y, x)`` to ``(m, c, y/8, x/8)``."""
+    return _mean(F.avg_pool2d(images, CELL), REACH)
+
+
+def _both_ways(statistic: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    return statistic(images), statistic(images.mT).mT
+
+
+def _lines(fine: Tensor) -> Tensor:
+    """Logarithm of the share of detail that is the same along rows."""
+    along = F.avg_pool2d(fine, (1, CELL))
+    along = F.avg_pool2d(along, (1, REACH), 1, (0, REACH // 2), count_include_pad=False)
+    rows = _mean(F.avg_pool2d(along.square(), (CELL, 1)), 3)
+    return 0.5 * ((rows + 0.03 * _TINY) / (_cells(fine.square()) + _TINY)).log() + 1
+
+
+def _steps(images: Tensor) -> Tensor:
+    """Logarithm of how much greater steps to the next column are at one of eight phases."""
+    step = F.pad(images.diff(dim=-1).abs(), (0, 1))
+    phases = rearrange(step, "m 1 y (w p) -> m p y w", p=CELL)
+    phases = _mean(F.avg_pool2d(phases, (CELL, 1)), REACH)
+    most = reduce(phases, "m p h w -> m 1 h w", "max")
+    rest = (reduce(phases, "m p h w -> m 1 h w", "sum") - most) / (CELL - 1)
+    return 2 * ((most + 0.03) / (rest + 0.03)).log()
+
+
+def _registration(fine: Tensor, bands: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Correlation of each band's fine detail with the others', what a shift adds, and the best."""
+    if bands == 1:
+        none = torch.zeros_like(_cells(fine))
+        return none, none, none
+    y = fine.shape[-2]
+    own = rearrange(fine, "(n b) 1 y x -> n b (y x)", b=bands)
+    own = own / (own.square().mean(2, keepdim=True) + _TINY).sqrt()
+    same = torch.eye(bands).to(own)
+    others = (own @ own.mT / own.shape[-1] * (1 - same)) @ own
+    others = others / (others.square().mean(2, keepdim=True) + _TINY).sqrt()
+    own = rearrange(own, "n b (y x) -> n b y x", y=y)
+    others = rearrange(others, "n b (y x) -> (n b) 1 y x", y=y)
+    power = _cells(own.square()) + 0.1  # (n, b, h, w)
+    pairs = _cells(rearrange(own[:, :, None] * own[:, None], "n b c y x -> (n b) c y x"))
+    pairs = rearrange(pairs, "(n b) c h w -> n b c h w", b=bands)
+    pairs = (pairs / (power[:, :, None] * power[:, None]).sqrt()).abs()
+    nearest = reduce(pairs - 2 * same[:, :, None, None], "n b c h w -> (n b) 1 h w", "max")
+
+    own, power = (rearrange(v, "n b y x -> (n b) 1 y x") for v in (own, power))
+    moved = torch.cat([others.roll(shift, (-2, -1)) for shift in _SHIFTS], 1)
+    alike = _cells(own * moved) / (power * (_cells(others.square()) + 0.1)).sqrt()
+    alike = alike.abs()
+    best = reduce(alike[:, 1:], "m s h w -> m 1 h w", "max")
+    return 2 * alike[:, :1], 3 * (best - alike[:, :1]), 2 * nearest
