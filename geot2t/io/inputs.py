@@ -104,7 +104,7 @@ def read_series(
             found = _handed_over(given.to_dict())
         else:
             like = None if isinstance(scene, Item) else Path(scene).name
-            for path in expand(given, like):
+            for path in paged(given, like):
                 if is_stac(path):
                     found += load_items(path, trusted=trusted, notes=notes)
                 elif not _same_file(path, scene):
@@ -173,19 +173,20 @@ def _for_scene(search: Search, target: Header) -> Search:
     return replace(search, bbox=box, datetime=when)
 
 
+def paged(item: Location, like: str | None) -> list[Location]:
+    """As `expand`, each page of a TIFF with several as a file of its own: see `pages_in`."""
+    found = expand(item, like)
+    return [page for path in found for page in ([path] if is_stac(path) else pages_in(path))]
+
+
 def expand(item: Location, like: str | None) -> list[Location]:
     """Files and addresses that one of a user's paths or patterns stands for.
 
     ``like`` is the name of the scene, whose kind of file is looked for in folders; see `scenes_in`.
-    Of a TIFF with several pages each is a file of its own (see `geot2t.io.pages`).
+    No file is opened.
     """
     if is_url(item):
         return [item]
-    found = _expand(item, like)
-    return [page for path in found for page in ([path] if is_stac(path) else pages_in(path))]
-
-
-def _expand(item: Location, like: str | None) -> list[Location]:
     path = Path(item)
     if path.is_dir():
         files = scenes_in(path, like)

@@ -9,7 +9,7 @@ from pathlib import Path
 from geot2t.errors import InputError
 from geot2t.io.assets import read_item
 from geot2t.io.header import read_header
-from geot2t.io.inputs import expand
+from geot2t.io.inputs import paged
 from geot2t.io.observed import Quality
 from geot2t.io.place import Grid
 from geot2t.io.safe import open_raster
@@ -45,7 +45,7 @@ def open_series(
         As `open_stack`.
     """
     given = [series] if isinstance(series, str | Path) else list(series)
-    paths = list(dict.fromkeys(path for item in given for path in expand(item, Path(item).name)))
+    paths = list(dict.fromkeys(path for item in given for path in paged(item, Path(item).name)))
     found: list[Location | Item] = []
     for path in paths:
         found += load_items(path) if is_stac(path) else [path]
