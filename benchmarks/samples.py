@@ -22,8 +22,8 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from geot2t.calibrate import find_cases
 from geot2t.demo import SAMPLE
+from geot2t.hidden import find_cases
 from geot2t.intervals import LAGS, likeness
 from geot2t.io.stack import Stack, open_stack
 from geot2t.jobs import inpaint

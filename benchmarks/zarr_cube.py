@@ -111,10 +111,8 @@ def main() -> None:
         laid_out, tasks = time.perf_counter() - begun, len(template.__dask_graph__())
         template.to_zarr(out, compute=False)
         with (
-            LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=options.workers, threads_per_worker=1, memory_limit=0
-            ) as local,
-            Client(local) as client,  # type: ignore[no-untyped-call]
+            LocalCluster(n_workers=options.workers, threads_per_worker=1, memory_limit=0) as local,
+            Client(local) as client,
         ):
             before = client.run(peak)
             begun = time.perf_counter()

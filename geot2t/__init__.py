@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geot2t.api import inpaint, interpolate
+    from geot2t.api import change, inpaint, interpolate
     from geot2t.checkpoint import load_model
     from geot2t.errors import Geot2tError
     from geot2t.evaluation import evaluate
@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Geot2tError",
     "__version__",
+    "change",
     "evaluate",
     "inpaint",
     "interpolate",
@@ -29,6 +30,7 @@ __all__ = [
 
 _HOMES = {
     "Geot2tError": "geot2t.errors",
+    "change": "geot2t.api",
     "evaluate": "geot2t.evaluation",
     "inpaint": "geot2t.api",
     "interpolate": "geot2t.api",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from geot2t import jobs
+from geot2t import jobs, seasons
 from geot2t.errors import InputError
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
+
+    from geot2t.difference.job import Change
 
 
 @overload
@@ -47,29 +50,65 @@ def inpaint(
     return xr.inpaint(_cube(scene), *args, **options)
 
 
-def interpolate(cube: DataArray | Dataset, dates: Any, **options: Any) -> Dataset:
-    """Predict whole dates of a cube of xarray, whether they were observed or not.
+@overload
+def interpolate(
+    cube: str | Path | Sequence[str | Path], out: str | Path, *args: Any, **options: Any
+) -> seasons.Season: ...
+@overload
+def interpolate(cube: DataArray | Dataset, dates: Any, **options: Any) -> Dataset: ...
+def interpolate(cube: Any, *args: Any, **options: Any) -> seasons.Season | Dataset:
+    """Predict whole dates of a series of files, or of a cube of xarray, observed or not.
 
     Parameters
     ----------
-    cube : DataArray or Dataset
-    dates : date, str, datetime64, or several
-    **options
-        As for `geot2t.xr.interpolate`.
+    cube : str or Path, or several; DataArray or Dataset
+        A folder, files or patterns; or a cube.
+    *args, **options
+        For files as for `geot2t.seasons.interpolate`: the folder to write to, then the dates. For
+        a cube as for `geot2t.xr.interpolate`: the dates.
 
     Returns
     -------
-    Dataset
-        At ``dates``; lazily where the cube is lazy.
+    Season or Dataset
+        Of files what was written and found; of a cube its values at the dates, lazily where the
+        cube is lazy.
 
     Raises
     ------
     Geot2tError
         If the cube, a date, an option or the model cannot be used.
     """
+    several = isinstance(cube, list | tuple) and cube
+    if all(isinstance(c, str | Path) for c in (cube if several else [cube])):
+        return seasons.interpolate(cube, *args, **options)
     from geot2t import xr
 
-    return xr.interpolate(_cube(cube), dates, **options)
+    return xr.interpolate(_cube(cube), *args, **options)
+
+
+def change(before: str | Path, after: str | Path, *args: Any, **options: Any) -> Change:
+    """Compare two dates of a place, and write what changed beyond season, light and noise.
+
+    Parameters
+    ----------
+    before, after : str or Path
+        Rasters of one place with the same bands.
+    *args, **options
+        As for `geot2t.difference.job.change`: out, series, cloud_mask, clouds, date, false_alarm,
+        min_area, report, overwrite, device, model, method, window, overlap, batch, seed.
+
+    Returns
+    -------
+    Change
+
+    Raises
+    ------
+    Geot2tError
+        If an input, an option, the model or the output cannot be used.
+    """
+    from geot2t.difference import job  # not needed to fill
+
+    return job.change(before, after, *args, **options)
 
 
 def _cube(cube: Any) -> DataArray | Dataset:

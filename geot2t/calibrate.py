@@ -1,32 +1,39 @@
 """The self-check: how well this very scene is filled, by which method, and how surely.
 
 Observed pixels are hidden under the scene's own gap shapes, moved elsewhere, and predicted by
-every method. The method with the least error is used for each band, and what its errors were
-makes its 90 % intervals (`geot2t.intervals`).
+every method; of a scene that shows nothing, other dates stand in (`geot2t.blind`). The method
+with the least error is used for each band, and what its errors were makes its 90 % intervals
+(`geot2t.intervals`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from geot2t import blind
+from geot2t.blind import HiddenDate
 from geot2t.draws import USUAL
 from geot2t.errors import InputError
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
-from geot2t.grid import Box, lattice
+from geot2t.grid import Box
+from geot2t.hidden import HiddenPixels, Shapes, find_cases
 from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors, likeness
 
-_SCANNED = 48
 _SAMPLES = 8192
 _FEW_SAMPLES, _FEW_CASES = 500, 3
 
+DOUBT = 0.05
+"""Share by which the last of the methods, the simplest, must be better on dates that stand in: they
+are few and differ, and on the training series it won by less only by chance."""
+
 Bool = NDArray[np.bool_]
-Shapes = Callable[[np.random.Generator, int, int], Bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class SelfCheck:
     reason: str | None = None
     """Why the check was not possible; None if it was."""
 
+    dates: int = 0
+    """Other dates that stood in for one of which nothing was observed."""
     together: NDArray[np.float64] | None = None
     """Correlations of the errors between bands, ``(band, band)``; None where not measured."""
 
@@ -82,12 +91,8 @@ class SelfCheck:
     """Correlations of the errors of pixels `geot2t.intervals.LAGS` apart, ``(lag,)``; likewise."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A window with some of its observed pixels hidden."""
-
-    box: Box
-    hidden: Bool  # (y, x)
+Case = HiddenPixels | HiddenDate
+Outcomes = dict[Any, "dict[str, _Outcome]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ def self_check(
     cases: int | None = None,
     shapes: Shapes | None = None,
     use: str | None = None,
+    known: Outcomes | None = None,
 ) -> SelfCheck:
     """Measure all methods of ``estimates`` on hidden observed pixels of the target date.
 
@@ -136,21 +142,28 @@ def self_check(
         no usable gap of their own. By default from the library of real clouds.
     use : str, optional
         Method for all bands, however well the others do; they are measured all the same.
+    known : dict, optional
+        What became of whole dates that were hidden, of this series and by these methods: looked
+        up and added to, as dates that are asked for one after another share most of them.
 
     Returns
     -------
     SelfCheck
         With ``reason`` set, and default intervals, where nothing could be hidden.
     """
-    found = find_cases(source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes)
-    outcomes = [evaluate(case, source, estimates) for case in found]
+    found: Sequence[Case] = find_cases(
+        source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes
+    )
+    if not found:
+        found = find_dates(source, size=size, overlap=overlap)
+    outcomes = [evaluate(case, source, estimates, known) for case in found]
     corner = Box(source.extent.row, source.extent.col, 1, 1)
     bands = len(source.read_target(corner)[0])
     return conclude(found, outcomes, estimates, bands, use=use)
 
 
 def conclude(
-    found: Sequence[_Case],
+    found: Sequence[Case],
     outcomes: list[dict[str, _Outcome]],
     estimates: Estimates,
     bands: int,
@@ -176,18 +189,21 @@ def conclude(
         reason = "too few observed pixels to hide some of them"
         return _impossible(estimates, use or estimates.methods[0], bands, reason)
     rows = _errors(outcomes, estimates.methods)
-    methods = _winners(rows, estimates.methods, outcomes)
+    hidden = {case.date for case in found if isinstance(case, HiddenDate)}
+    doubt = DOUBT if hidden else 0.0
+    methods = _winners(rows, estimates.methods, outcomes, len(set(_groups(found))), doubt)
     if use is not None:
         methods = (use,) * len(methods)
-    chosen = [_of_winner(outcome, methods) for outcome in outcomes]
+    chosen = [_of_winner(c, outcome, methods) for c, outcome in zip(found, outcomes, strict=True)]
     defaults = [_default_factor(estimates, method) for method in methods]
     return SelfCheck(
         methods=methods,
-        factors=_factors(chosen, defaults, len(chosen)),
+        factors=_factors(chosen, defaults, len(set(_groups(found)))),
         coverage=_coverage(found, chosen, defaults),
         rows=rows,
         cases=len(found),
         pixels=int(sum(case.hidden.sum() for case in found)),
+        dates=len(hidden),
         together=correlations(chosen),
         alike=_alike(outcomes, methods),
     )
@@ -241,116 +257,53 @@ def _default_factor(estimates: Estimates, method: str) -> float:
     return known.get(method, DEFAULT_FACTOR)
 
 
-def _library_shape(rng: np.random.Generator, height: int, width: int) -> Bool:
-    from geot2t.clouds import CloudShapes  # read only where a scene has no gap of its own
-
-    return CloudShapes.load().sample(rng, height, width, share=(0.05, 0.4))
-
-
-def windows_read(extent: Box, *, size: int, overlap: int, seed: int) -> list[Box]:
-    """The windows of a scene among which `find_cases` chooses."""
-    return _scanned(extent, size, overlap, np.random.default_rng(seed))[0]
-
-
-def _scanned(
-    extent: Box, size: int, overlap: int, rng: np.random.Generator
-) -> tuple[list[Box], int]:
-    """Windows to choose from, and how many the scene has."""
-    windows = list(lattice(extent, extent, size=size, overlap=overlap))
-    count = len(windows)
-    if count > _SCANNED:
-        windows = [windows[i] for i in sorted(rng.choice(count, _SCANNED, replace=False))]
-    return windows, count
+def find_dates(source: Source, *, size: int, overlap: int) -> list[HiddenDate]:
+    """Other dates to hide whole, where nothing of the target was observed; see `geot2t.blind`."""
+    windows = blind.windows_read(source.extent, size=size, overlap=overlap)
+    valid: list[Bool] = []
+    days = np.zeros(0, "float32")
+    for window in windows:
+        block = source.read(window)
+        valid.append(block.valid)
+        days = block.days
+    return blind.hidden_dates(days, source.target, windows, valid)
 
 
-def find_cases(
-    source: Source,
-    *,
-    size: int,
-    overlap: int,
-    seed: int,
-    cases: int | None = None,
-    shapes: Shapes | None = None,
-) -> list[_Case]:
-    """Windows with observed pixels hidden under gap shapes that come from elsewhere.
-
-    Only `Source.read_target` is called, for the boxes of `windows_read`; see `self_check`.
-    """
-    shapes = shapes or _library_shape
-    rng = np.random.default_rng(seed)
-    windows, count = _scanned(source.extent, size, overlap, rng)
-    if cases is None:
-        cases = min(max(count // 20, 8), 24)
-    seen = [source.read_target(window)[1] for window in windows]
-    share = np.array([s.mean() for s in seen])
-    usable = np.flatnonzero(share * seen[0].size >= min(256, 0.2 * seen[0].size))
-    if not usable.size:
-        return []
-    # The better half: windows with little left to learn from say little of the scene.
-    best = usable[np.argsort(-share[usable], kind="stable")][: max(cases, usable.size // 2)]
-    donors = [~s for s, part in zip(seen, share, strict=True) if 0.1 < part < 0.98]
-
-    found = []
-    for i in np.resize(rng.permutation(best), cases).tolist():
-        hidden = _hide(seen[i], donors, shapes, rng)
-        if hidden is not None:
-            found.append(_Case(windows[i], hidden))
-    return found
-
-
-def _hide(
-    seen: Bool, donors: Sequence[Bool], shapes: Shapes, rng: np.random.Generator
-) -> Bool | None:
-    """Observed pixels under a moved gap: some of them, but not most; None if none will do."""
-    count = int(seen.sum())
-    least, most = max(16, 0.02 * count), 0.6 * count
-    for attempt in range(24):
-        own = len(donors) > 0 and attempt < 16
-        shape = donors[int(rng.integers(len(donors)))] if own else shapes(rng, *seen.shape)
-        hidden = _moved(shape, rng) & seen
-        if least <= hidden.sum() <= most:
-            return hidden
-    return None
-
-
-def _moved(shape: Bool, rng: np.random.Generator) -> Bool:
-    """Mirror and shift a shape at random; what leaves on one side returns on the other."""
-    if rng.integers(2):
-        shape = shape[::-1]
-    if rng.integers(2):
-        shape = shape[:, ::-1]
-    if shape.shape[0] == shape.shape[1] and rng.integers(2):
-        shape = shape.T
-    shift = [int(rng.integers(n)) for n in shape.shape]
-    return np.roll(shape, shift, (0, 1))
-
-
-def evaluate(case: _Case, source: Source, estimates: Estimates) -> dict[str, _Outcome]:
+def evaluate(
+    case: Case, source: Source, estimates: Estimates, known: Outcomes | None = None
+) -> dict[str, _Outcome]:
     """Predict what ``case`` hides by every method; only the case's box is read."""
-    block, target = source.read(case.box), source.target
-    pixels, valid = block.pixels.copy(), block.valid.copy()
-    valid[target] &= ~case.hidden
-    pixels[target][:, case.hidden] = 0
-    # What lies around is outside the box, and so nothing that was hidden.
+    if isinstance(case, HiddenDate) and known is not None:
+        if case.key not in known:
+            known[case.key] = evaluate(case, source, estimates)
+        return known[case.key]
+    block = source.read(case.box)
+    shown, target = case.shown(block, source.target)
     out = estimates(
-        pixels[None], valid[None], block.days, target, estimates.methods, **beside([block])
+        shown.pixels[None],
+        shown.valid[None],
+        shown.days,
+        target,
+        estimates.methods,
+        **beside([shown]),
     )
     at = _sampled(case)
-    truth = block.pixels[target].reshape(pixels.shape[1], -1)[:, at]
-    away = _distance(valid[target])
+    whole = case.truth(block, source.target)
+    truth = whole.reshape(len(whole), -1)[:, at]
+    away = _distance(shown.valid[target])
     return {
         method: _Outcome(
             error=said.mean[0].reshape(truth.shape[0], -1)[:, at] - truth,
             scale=said.scale[0].reshape(truth.shape[0], -1)[:, at],
             away=away.ravel()[at],
             lone=np.isinf(said.days[0]).ravel()[at],
-            alike=likeness(said.mean[0] - block.pixels[target], said.scale[0], case.hidden),
+            alike=likeness(said.mean[0] - whole, said.scale[0], case.hidden),
         )
         for method, said in out.items()
     }
 
 
-def _sampled(case: _Case) -> NDArray[np.intp]:
+def _sampled(case: Case) -> NDArray[np.intp]:
     """Flat indices of hidden pixels; thinned evenly where they are many."""
     at = np.flatnonzero(case.hidden)
     return at[:: math.ceil(at.size / _SAMPLES)]
@@ -376,26 +329,37 @@ def _errors(outcomes: list[dict[str, _Outcome]], methods: Sequence[str]) -> tupl
 
 
 def _winners(
-    rows: Sequence[Row], methods: Sequence[str], outcomes: list[dict[str, _Outcome]]
+    rows: Sequence[Row],
+    methods: Sequence[str],
+    outcomes: list[dict[str, _Outcome]],
+    cases: int,
+    doubt: float,
 ) -> tuple[str, ...]:
     first = methods[0]
     bands = 1 + max(row.band for row in rows)
     samples = sum(outcome[first].lone.size for outcome in outcomes)
-    if len(outcomes) < _FEW_CASES or samples < _FEW_SAMPLES:
+    if cases < _FEW_CASES or samples < _FEW_SAMPLES:
         return (first,) * bands
     winners = []
     for band in range(bands):
         mae = {row.method: row.mae for row in rows if row.band == band}
+        mae[methods[-1]] *= 1 + doubt
         winners.append(min(methods, key=mae.__getitem__))
     return tuple(winners)
 
 
-def _of_winner(outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[Errors]:
-    """For each band, what its chosen method did."""
+def _of_winner(case: Case, outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[Errors]:
+    """For each band, what its chosen method did, as far off as it will be on the target."""
+    more = np.float32(case.stretch if isinstance(case, HiddenDate) else 1)
     return [
-        Errors(outcome[m].error[b], outcome[m].scale[b], outcome[m].away, outcome[m].lone)
+        Errors(outcome[m].error[b] * more, outcome[m].scale[b], outcome[m].away, outcome[m].lone)
         for b, m in enumerate(methods)
     ]
+
+
+def _groups(cases: Sequence[Case]) -> list[int]:
+    """Cases that tell the same thing: those of one date that was hidden whole."""
+    return [case.date if isinstance(case, HiddenDate) else i for i, case in enumerate(cases)]
 
 
 def _alike(
@@ -420,16 +384,20 @@ def _factors(
 
 
 def _coverage(
-    cases: Sequence[_Case], chosen: Sequence[Sequence[Errors]], defaults: Sequence[float]
+    cases: Sequence[Case], chosen: Sequence[Sequence[Errors]], defaults: Sequence[float]
 ) -> tuple[float | None, ...]:
     """Share of hidden pixels inside their interval, calibrated without their half of the cases."""
-    if len(cases) < 2:
+    groups = _groups(cases)
+    half = np.array([sorted(set(groups)).index(group) % 2 for group in groups])
+    if not half.any():
         return (None,) * len(defaults)
     inside, total = np.zeros(len(defaults)), 0
-    for half in (0, 1):
-        tables = _factors(chosen[1 - half :: 2], defaults, len(cases))
-        for case, outcome in zip(cases[half::2], chosen[half::2], strict=True):
-            fresh = ~_hidden_in(cases[1 - half :: 2], case.box).ravel()[_sampled(case)]
+    for own in (0, 1):
+        rest = [i for i in range(len(cases)) if half[i] != own]
+        tables = _factors([chosen[i] for i in rest], defaults, len(set(groups)))
+        for i in np.flatnonzero(half == own).tolist():
+            case, outcome = cases[i], chosen[i]
+            fresh = ~_hidden_in([cases[k] for k in rest], case).ravel()[_sampled(case)]
             total += int(fresh.sum())
             for band, of_band in enumerate(outcome):
                 limit = factor_at(tables[band], of_band.away, of_band.lone)
@@ -439,11 +407,13 @@ def _coverage(
     return tuple(float(share) for share in inside / total)
 
 
-def _hidden_in(cases: Sequence[_Case], box: Box) -> Bool:
-    """Pixels of ``box`` that any of ``cases`` hid."""
-    hidden = np.zeros((box.height, box.width), bool)
-    for case in cases:
-        common = case.box.intersection(box)
+def _hidden_in(cases: Sequence[Case], case: Case) -> Bool:
+    """Pixels of ``case`` that any of ``cases`` hid of the same date."""
+    hidden = np.zeros(case.hidden.shape, bool)
+    if isinstance(case, HiddenDate):  # the others are of other dates
+        return hidden
+    for other in cases:
+        common = other.box.intersection(case.box)
         if common:
-            hidden[common.within(box)] |= case.hidden[common.within(case.box)]
+            hidden[common.within(case.box)] |= other.hidden[common.within(other.box)]
     return hidden

@@ -9,12 +9,15 @@ from typing import Any
 import click
 
 from geot2t import __version__
+from geot2t.commands.batch import batch
+from geot2t.commands.change import change
 from geot2t.commands.demo import demo
 from geot2t.commands.doctor import doctor
 from geot2t.commands.evaluate import evaluate
 from geot2t.commands.files import info, verify
 from geot2t.commands.generate import generate
 from geot2t.commands.inpaint import inpaint
+from geot2t.commands.interpolate import interpolate
 from geot2t.commands.mask import mask
 from geot2t.commands.score import score
 from geot2t.commands.train import train
@@ -49,6 +52,7 @@ def main() -> None:
     Examples
       geot2t demo
       geot2t inpaint scene.tif --series other_dates/
+      geot2t interpolate dates/ -o season/ --every 10d
       geot2t evaluate dates/ -o evaluation/
       geot2t info scene.tif
     """
@@ -57,6 +61,9 @@ def main() -> None:
 for _command in (
     demo,
     inpaint,
+    interpolate,
+    change,
+    batch,
     evaluate,
     train,
     mask,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,10 @@ from geot2t.io.single import open_single
 from geot2t.io.sink import metadata_of
 from geot2t.io.stack import open_stack
 from geot2t.stac import Item
+from geot2t.stream import Progress
 
 OBSERVED, HIDDEN, NO_DATA = range(3)
 """Values of the raster. Whatever is not 0 was not observed."""
-
-Progress = Callable[[int, int], None]
-"""Called with the pixels done and the pixels of the scene."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
-from geot2t.calibrate import SelfCheck, chosen, likenesses, self_check
+from geot2t.calibrate import Outcomes, SelfCheck, chosen, likenesses, self_check
 from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
+from geot2t.grid import Box
 from geot2t.io.checksums import plain
 from geot2t.io.inputs import Given
 from geot2t.io.item import scene_item
@@ -25,11 +26,12 @@ from geot2t.io.metadata import RasterMeta
 from geot2t.io.sink import Outputs, encode, open_outputs
 from geot2t.io.stack import Stack, open_stack
 from geot2t.methods import AUTO, estimates_for
+from geot2t.missing import MissingDate, missing_from
 from geot2t.request import Request
 from geot2t.said import describe_check, statistics, warnings_of
 from geot2t.shortlist import MOST_DATES, shortlist
 from geot2t.stac import Item
-from geot2t.stream import NOT_FILLED, Layout, Stream, Tally, Written
+from geot2t.stream import NOT_FILLED, Layout, Progress, Stream, Tally, Written
 from geot2t.survey import Survey, Surveyed
 
 if TYPE_CHECKING:
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     from geot2t.checkpoint import Model
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
-"""Called with the pixels done and the pixels of the scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,15 @@ class Lazy:
     """
 
     def __init__(
-        self, stack: Stack, source: Source, request: Request, known: SelfCheck | None = None
+        self,
+        stack: Stack,
+        source: Source,
+        request: Request,
+        known: SelfCheck | None = None,
+        outcomes: Outcomes | None = None,
     ) -> None:
         self._stack, self._source, self._request = stack, source, request
-        self._known = known
+        self._known, self._outcomes = known, outcomes
         self._estimates: Estimates | None = None
         self._predict: Predict | None = None
         self.check: SelfCheck | None = None
@@ -112,6 +116,7 @@ class Lazy:
                 overlap=request.overlap,
                 seed=request.seed,
                 use=None if request.method == AUTO else request.method,
+                known=self._outcomes,
             )
             log.info("self-check: %s", self.check.reason or f"methods {self.check.methods}")
         return self.check
@@ -258,9 +263,7 @@ def inpaint(
         path = stack.default_output if out is None else Path(out)
         with outputs_of(stack, path, request, overwrite=overwrite) as outputs:
             work = Work(stack, request)
-            stream = work.stream(outputs.meta)
-            _run(stream, outputs, progress)
-            return replace(work.finish(outputs, stream.tally), path=path)
+            return replace(fill_whole(work, outputs, progress), path=path)
 
 
 def open_scene(
@@ -282,9 +285,12 @@ def open_scene(
 
 
 def outputs_of(
-    stack: Stack, out: Path, request: Request, *, overwrite: bool
+    stack: Stack, out: Path, request: Request, *, overwrite: bool, missing: bool = False
 ) -> AbstractContextManager[Outputs]:
-    """Open what `inpaint` writes; see `geot2t.io.sink.open_outputs`."""
+    """Open what `inpaint` writes; see `geot2t.io.sink.open_outputs`.
+
+    With ``missing``, it is not of the day of the stack's target.
+    """
     return open_outputs(
         stack.paths[stack.target],
         out,
@@ -296,6 +302,7 @@ def outputs_of(
         report=request.report,
         inputs=[file for files in stack.files for file in files],
         meta=stack.metadata,
+        not_of=stack.dates[stack.target] if missing else None,
     )
 
 
@@ -327,18 +334,35 @@ class Work:
         What is asked for.
     known : Known, optional
         What was found out before; by default it is found out when it is needed.
+    missing : date, optional
+        A day that the stack lacks, which is then filled instead of the scene.
+    outcomes : dict, optional
+        As for `geot2t.calibrate.self_check`, shared by the dates of one series.
     """
 
-    def __init__(self, stack: Stack, request: Request, known: Known | None = None) -> None:
-        self.request = request
+    def __init__(
+        self,
+        stack: Stack,
+        request: Request,
+        known: Known | None = None,
+        *,
+        missing: date | None = None,
+        outcomes: Outcomes | None = None,
+    ) -> None:
+        self.request, self._missing = request, missing
         self._begun = datetime.now(UTC)
-        self._dates = known.dates if known else _dates_used(stack, request.seed)
+        self._dates = known.dates if known else _dates_used(self._scene(stack), request.seed)
         self.stack = _shortlisted(stack, self._dates)
+        self.scene = self._scene(self.stack)
         # Baselines make nothing of what was observed elsewhere.
         surveys = request.method not in METHODS or request.model is not None
-        self._surveyed = Surveyed(self.stack, known.survey if known else None) if surveys else None
-        self._source: Source = self._surveyed or self.stack
-        self.lazy = Lazy(self.stack, self._source, request, known.check if known else None)
+        self._surveyed = Surveyed(self.scene, known.survey if known else None) if surveys else None
+        self._source: Source = self._surveyed or self.scene
+        check = known.check if known else None
+        self.lazy = Lazy(self.stack, self._source, request, check, outcomes)
+
+    def _scene(self, stack: Stack) -> Stack | MissingDate:
+        return stack if self._missing is None else missing_from(stack, self._missing)
 
     def find_out(self) -> Known:
         """What processes that share the work on this scene must know."""
@@ -346,16 +370,20 @@ class Work:
         survey = self._surveyed.survey if self._surveyed else None
         return Known(self._dates, survey, check, self.lazy.about)
 
+    def recall(self, known: Known) -> None:
+        """Say in the item what was found out by those who predicted pixels."""
+        self.lazy.check, self.lazy.about = known.check, known.about
+
     def stream(self, meta: RasterMeta) -> Stream:
         """The stages between the scene and outputs of such metadata."""
         request = self.request
         return Stream(
-            self.stack,
+            self.scene,
             self._source,
             self.lazy,
-            _layout(self.stack, meta),
+            layout_of(self.stack, meta),
             request.rules,
-            lone=len(self.stack.dates) == 1,
+            lone=len(self.scene.days) == 1,
             size=request.window,
             overlap=request.overlap,
             batch=request.batch,
@@ -371,13 +399,15 @@ class Work:
             request.samples,
             request.seed,
             lambda: likenesses(self.lazy.checked(), bands),
-            float(self.stack.days[self.stack.target]),
+            float(self.scene.days[self.scene.target]),
         )
 
     def finish(self, outputs: Outputs, tally: Tally) -> Result:
         """Give the outputs, all of whose blocks are written, their item and final names."""
         stack, check = self.stack, self.lazy.check
-        warnings = warnings_of(stack, outputs, tally, check)
+        day = self._missing or stack.dates[stack.target]
+        named = "" if self._missing is None else _named(stack, day)
+        warnings = warnings_of(stack, outputs, tally, check, missing=named)
         item = scene_item(
             stack,
             outputs,
@@ -387,7 +417,8 @@ class Work:
                 "model": self.lazy.about,
                 "options": self.request.said,
                 **statistics(tally),
-                "dates_used": [None if d is None else d.isoformat() for d in stack.dates],
+                **({"slice": stack.label(day)} if stack.numbered else {}),
+                "dates_used": [stack.label(d) for d in stack.dates],
                 "observed_from": {
                     path.name: list(sources)
                     for path, sources in zip(stack.paths, stack.validity, strict=True)
@@ -395,6 +426,7 @@ class Work:
                 "self_check": describe_check(stack, check),
                 "warnings": warnings,
             },
+            when=None if stack.numbered else day,
         )
         where = stack.header.location
         own = where if isinstance(where, Path) else None
@@ -415,10 +447,18 @@ class Work:
         )
 
 
-def _dates_used(stack: Stack, seed: int) -> tuple[int, ...]:
-    if len(stack.dates) <= MOST_DATES:
-        return tuple(range(len(stack.dates)))
-    return shortlist(stack, MOST_DATES, seed=seed)
+def _named(stack: Stack, day: date | None) -> str:
+    return f"slice {stack.label(day)}" if stack.numbered else str(day)
+
+
+def _dates_used(scene: Stack | MissingDate, seed: int) -> tuple[int, ...]:
+    """Which dates of the stack are used; a date that it lacks is none of them."""
+    dates: Sequence[int] = range(len(scene.days))
+    if len(dates) > MOST_DATES:
+        dates = shortlist(scene, MOST_DATES, seed=seed)
+    if isinstance(scene, Stack):
+        return tuple(dates)
+    return tuple(i - (i > scene.target) for i in dates if i != scene.target)
 
 
 def _shortlisted(stack: Stack, dates: Sequence[int]) -> Stack:
@@ -426,12 +466,16 @@ def _shortlisted(stack: Stack, dates: Sequence[int]) -> Stack:
         return stack
     note = f"of {len(stack.dates)} dates the {len(dates)} most promising are used"
     log.info("%s", note)
+    if stack.target not in dates and (others := set(dates) & set(stack.targets)):
+        stack = stack.retarget(min(others))  # it lends its grid only
     short = stack.subset(dates)
     short.notes.append(note)
     return short
 
 
-def _layout(stack: Stack, meta: RasterMeta) -> Layout:
+def layout_of(stack: Stack, meta: RasterMeta) -> Layout:
+    """What an output of such metadata holds, and how."""
+
     def to_file(values: NDArray[np.float64], _: int) -> NDArray[Any]:
         return encode(values, meta.dtype, meta.nodata, meta.bits)
 
@@ -439,16 +483,33 @@ def _layout(stack: Stack, meta: RasterMeta) -> Layout:
     return Layout(bands, np.abs(stack.scale), [meta.nodata] * len(bands), to_file)
 
 
-def _run(stream: Stream, outputs: Outputs, progress: Progress | None) -> None:
+def fill_whole(work: Work, outputs: Outputs, progress: Progress | None) -> Result:
+    """Fill a scene block by block of the outputs, and finish them."""
+    stream = work.stream(outputs.meta)
+    run(stream, walk(work.stack.extent, *outputs.block), write_to(outputs), progress)
+    return work.finish(outputs, stream.tally)
+
+
+def write_to(outputs: Outputs) -> Callable[[Written], None]:
+    """What puts the blocks of a stream into outputs."""
+    return lambda b: outputs.write(b.box, b.values, b.quality, b.error, b.samples)
+
+
+def run(
+    stream: Stream,
+    boxes: Iterable[Box],
+    write: Callable[[Written], None],
+    progress: Progress | None = None,
+) -> None:
     """Read ahead, compute and write behind, block by block of the output."""
     extent = stream.scene.extent
     done, total = 0, extent.height * extent.width
 
-    def write(block: Written) -> None:
+    def write_and_say(block: Written) -> None:
         nonlocal done
-        outputs.write(block.box, block.values, block.quality, block.error, block.samples)
+        write(block)
         done += block.box.height * block.box.width
         if progress is not None:
             progress(done, total)
 
-    pipeline.overlap(walk(extent, *outputs.block), stream.read, stream.compute, write)
+    pipeline.overlap(boxes, stream.read, stream.compute, write_and_say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from geot2t.fill import Block, Float
 from geot2t.grid import Box
 from geot2t.io.observed import SceneBlock
+from geot2t.io.stack import EPOCH, Stack
 from geot2t.stream import Scene
 
 
@@ -64,3 +66,10 @@ class MissingDate:
         shape = (box.height, box.width)
         values = np.broadcast_to(self._blank[:, None, None], (len(self._blank), *shape)).copy()
         return SceneBlock(values, np.zeros(shape, bool), np.ones((self._bands, *shape), bool))
+
+
+def missing_from(stack: Stack, day: date) -> MissingDate:
+    """The dates of a stack, and one that it lacks, on the grid and with the bands of its target."""
+    header = stack.header
+    blank = np.zeros(header.count, header.dtype)
+    return MissingDate(stack, (day - EPOCH).days, blank, len(stack.data_bands))

@@ -99,6 +99,11 @@ def pick_device(device: str) -> torch.device:
     return chosen
 
 
+def count_gpus(device: str) -> int:
+    """GPUs that there are if ``device`` is one of them, or is chosen to be; else 0."""
+    return torch.cuda.device_count() if pick_device(device).type == "cuda" else 0
+
+
 def open_estimates(
     name: str | Path | None,
     device: str,

@@ -31,6 +31,7 @@ class Request:
     max_error: float | None = None
     max_distance: int = 64
     keep_nodata: bool = False
+    max_gap: float | None = None
     error: bool = True
     driver: str | None = None
     creation_options: Mapping[str, str] | None = None
@@ -60,7 +61,7 @@ class Request:
     @property
     def rules(self) -> Rules:
         """Which pixels are filled."""
-        return Rules(self.max_error, self.max_distance, self.keep_nodata)
+        return Rules(self.max_error, self.max_distance, self.keep_nodata, self.max_gap)
 
     @property
     def said(self) -> dict[str, Any]:
@@ -73,6 +74,7 @@ class Request:
             "overlap": self.overlap, "batch": self.batch, "adapt": self.adapt,
             "sharp": self.sharp, "samples": self.samples, "seed": self.seed, "method": self.method,
             "bands": list(self.bands),
+            **({} if self.max_gap is None else {"max_gap": self.max_gap}),
         }  # fmt: skip
 
 

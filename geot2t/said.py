@@ -42,6 +42,7 @@ def describe_check(stack: Stack, check: SelfCheck | None) -> dict[str, Any] | st
     return {
         "cases": check.cases,
         "hidden_pixels": check.pixels,
+        **({"hidden_dates": check.dates} if check.dates else {}),
         "interval": LEVEL,
         "bands": [
             {
@@ -68,18 +69,23 @@ def band_names(names: Sequence[str]) -> list[str]:
     return [name or f"band {i}" for i, name in enumerate(names, 1)]
 
 
-def warnings_of(stack: Stack, outputs: Outputs, tally: Tally, check: SelfCheck | None) -> list[str]:
-    """What the user should know, one sentence each."""
+def warnings_of(
+    stack: Stack, outputs: Outputs, tally: Tally, check: SelfCheck | None, *, missing: str = ""
+) -> list[str]:
+    """What the user should know, one sentence each.
+
+    With ``missing``, it is of a date by that name, which the stack lacks.
+    """
     said = list(dict.fromkeys([*stack.notes, *outputs.meta.notes]))
     filled = int(tally.provenance[FROM_DATES] + tally.provenance[FROM_SURROUNDINGS])
     left = int(tally.provenance[NOT_FILLED])
     if tally.gap == 0:
         said.append("no gap was found: the scene was copied")
     elif tally.gap == tally.total and not filled:
-        remedy = "" if len(stack.dates) > 1 else "; give other dates with --series"
-        said.append(
-            f"nothing was observed in {stack.paths[stack.target]}, and nothing filled{remedy}"
-        )
+        alone = not missing and len(stack.dates) == 1
+        remedy = "; give other dates with --series" if alone else ""
+        where = f"on {missing}" if missing else f"in {stack.paths[stack.target]}"
+        said.append(f"nothing was observed {where}, and nothing filled{remedy}")
     elif left:
         share = 100 * left / tally.total
         said.append(f"{share:.3g} % of the pixels could not be filled")

@@ -8,7 +8,7 @@ nothing was observed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -33,10 +33,7 @@ from geot2t.io.stack import Stack, open_stack
 from geot2t.model import pick_device
 from geot2t.realism import SEEN, SIDE, attention, percentile, scores
 from geot2t.stac import Item
-from geot2t.stream import FROM_DATES, FROM_SURROUNDINGS, NOT_FILLED, OBSERVED
-
-Progress = Callable[[int, int], None]
-"""Called with the pixels done and the pixels of the scene."""
+from geot2t.stream import FROM_DATES, FROM_SURROUNDINGS, NOT_FILLED, OBSERVED, Progress
 
 _ORIGIN = {
     OBSERVED: "observed",

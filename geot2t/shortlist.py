@@ -23,7 +23,8 @@ def shortlist(source: Source, dates: int, *, seed: int = 0) -> tuple[int, ...]:
     A third of the places goes to the nearest dates that show some ground. The others go to
     the dates on which the target regresses best, as in the prior: least residual over the
     pixels that both dates show, divided by the share of the gap that the date shows. Both are
-    taken on a few windows of the scene, every second pixel.
+    taken on a few windows of the scene, every second pixel. Where nothing of the target was
+    observed, no date promises more than another, and all are the nearest.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def shortlist(source: Source, dates: int, *, seed: int = 0) -> tuple[int, ...]:
     others = [i for i in range(len(days)) if i != target]
     clear = np.mean([block.valid.mean((1, 2)) for block in blocks], axis=0)
     nearness = sorted(others, key=lambda i: (clear[i] < 0.05, abs(days[i] - days[target])))
+    if not any(block.valid[target].any() for block in blocks):
+        return tuple(sorted([target, *nearness[: dates - 1]]))
     score = _scores(blocks, target)
     promise = sorted(others, key=lambda i: (score[i], abs(days[i] - days[target])))
     near = nearness[: (dates - 1) // 3]

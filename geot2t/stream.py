@@ -24,6 +24,9 @@ NOT_FILLED, OBSERVED, FROM_DATES, FROM_SURROUNDINGS = range(4)
 NO_DATE = 255
 """Value of the days band where no other date was used, or none within 254 days."""
 
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is in all, such as pixels."""
+
 FARTHEST = 2048
 """Greatest `Rules.max_distance`, in pixels; a block is read with a margin as wide."""
 
@@ -41,6 +44,9 @@ class Rules:
     keep_nodata: bool = False
     """Fill only what a cloud mask or quality raster marks."""
 
+    max_gap: float | None = None
+    """Days to the nearest date used, for a pixel that other dates show."""
+
     def __post_init__(self) -> None:
         if self.max_error is not None and not self.max_error > 0:
             raise InputError(f"the greatest error must be above 0, got {self.max_error:g}")
@@ -48,6 +54,8 @@ class Rules:
             raise InputError(
                 f"the greatest distance must be 0 to {FARTHEST} px, got {self.max_distance}"
             )
+        if self.max_gap is not None and not self.max_gap >= 0:
+            raise InputError(f"the greatest gap must not be negative, got {self.max_gap:g} days")
 
 
 class SceneBlock(Protocol):
@@ -132,6 +140,11 @@ class Tally:
     def total(self) -> int:
         """All pixels."""
         return int(self.provenance.sum())
+
+    def count(self, provenance: NDArray[np.uint8]) -> None:
+        """Add the pixels of a block; only what was missing is anything but observed."""
+        self.provenance += np.bincount(provenance.ravel(), minlength=4)
+        self.gap += int((provenance != OBSERVED).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +265,7 @@ class Stream:
                 if layout.nodata[band] is not None:
                     values[index][refused[band]] = layout.nodata[band]
                 error[index][unknown[band]] = np.nan
-        self._count(provenance, missing)
+        self.tally.count(provenance)
         if samples is None:
             samples = repeat(values, self._draws.count) if self._draws is not None else ()
         return Written(task.box, values, np.stack([provenance, days]), error, samples)
@@ -262,15 +275,13 @@ class Stream:
         accept: Bool = gap.copy()
         if self.rules.max_error is not None:
             accept[((half > self.rules.max_error) & task.wanted).any(0)] = False
+        if self.rules.max_gap is not None:
+            accept[np.isfinite(filled.days) & (filled.days > self.rules.max_gap)] = False
         alone: Bool = np.logical_and(accept, np.isinf(filled.days))
         if not self.lone and alone.any():
             far = far_from_observed(self.scene, task.box, alone, self.rules.max_distance)
             accept[far] = False
         return accept
-
-    def _count(self, provenance: NDArray[np.uint8], missing: Bool) -> None:
-        self.tally.provenance += np.bincount(provenance.ravel(), minlength=4)
-        self.tally.gap += int(missing.sum())
 
 
 def far_from_observed(source: Source, box: Box, pixels: Bool, limit: int) -> Bool:

@@ -42,7 +42,7 @@ def conda(root):
 
 def test_environment_yml_and_setup_cfg_ask_for_the_same_packages(setup, conda):
     wanted = requirements(setup["options"]["install_requires"])
-    for extra in ("test", "nb", "plot", "spatial"):
+    for extra in ("test", "nb", "plot", "spatial", "hpc"):
         wanted |= requirements(setup["options.extras_require"][extra])
     assert {k: v for k, v in conda.items() if k not in NOT_IN_SETUP | BROUGHT_BY_EXTRAS} == wanted
 

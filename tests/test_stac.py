@@ -335,6 +335,22 @@ def test_items_of_another_place_are_left_out(made, items) -> None:
 # -- what is refused ---------------------------------------------------------------------------
 
 
+def test_items_that_say_they_lie_elsewhere_are_not_opened(made, items) -> None:
+    listed = json.loads((items / "items.json").read_text())
+    first = listed["features"][0]
+    first["bbox"] = [side + 20 for side in first["bbox"]]
+    first["assets"] = {"B02": {"href": "./nowhere.tif", "type": "image/tiff"}}
+    (items / "items.json").write_text(json.dumps(listed))
+    stack = open_stack(made[0], items / "items.json")
+    assert len(stack.dates) == 11
+    assert "1 items show another place and are left out" in stack.notes
+    # Across the antimeridian, boxes cannot be compared so simply: the files are looked at.
+    first["bbox"] = [179, 46, -179, 47]
+    (items / "items.json").write_text(json.dumps(listed))
+    with pytest.raises((InputError, RasterReadError), match="nowhere"):
+        open_stack(made[0], items / "items.json")
+
+
 def test_files_elsewhere_are_opened_only_if_the_user_trusts_the_items(items) -> None:
     away = items.parent / "away.tif"
     shutil.move(items / SCENE / "B04.tif", away)

@@ -54,11 +54,31 @@ def test_the_order_of_dates_does_not_matter_and_runs_agree():
     assert torch.equal(filled(z[order], DAYS[order]), filled(z))
 
 
-def test_too_few_dates_and_the_ends_are_left_to_interpolation():
+def test_too_few_dates_are_left_to_interpolation():
     z, _ = ground(0.0)
     seen = torch.ones(8, 32, 32, dtype=torch.bool)
     assert interpolate_date(z[3:5], seen[3:5], DAYS[3:5]) is None
-    assert interpolate_date(z[:4], seen[:4], DAYS[:4]) is None
+
+
+def test_after_the_last_date_noise_is_averaged_and_no_slope_runs_on():
+    z, truth = ground(0.0, noise=0.3)
+    seen = torch.ones(8, 32, 32, dtype=torch.bool)
+    after = interpolate_date(z[:4], seen[:4], DAYS[:4])
+    assert after is not None
+    assert (after[0] - truth).abs().mean() < 0.95 * (z[3] - truth).abs().mean()
+    steep, _ = ground(1.0)
+    beyond = interpolate_date(steep, seen, DAYS - 70)
+    assert beyond is not None
+    assert (beyond[0] - steep[-1]).abs().max() < (steep[-1] - steep[-4]).abs().max()
+
+
+def test_the_error_grows_with_the_days_to_the_last_date():
+    z, _ = ground(1.0, noise=0.05)
+    seen = torch.ones(8, 32, 32, dtype=torch.bool)
+    said = [interpolate_date(z, seen, DAYS - 40 - more) for more in (5, 15, 25)]
+    errors = [float(out[1].mean()) for out in said if out is not None]
+    assert errors == sorted(errors)
+    assert errors[-1] > 1.5 * errors[0]
 
 
 def test_dates_without_a_day_are_survived():

@@ -24,7 +24,7 @@ def shows_bar() -> bool:
 
 
 @contextmanager
-def progress_bar(what: str, unit: str = "px") -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar(what: str, unit: str = "px") -> Iterator[Callable[[float, float], None] | None]:
     """A progress bar on stderr, if somebody is there to see it."""
     if not shows_bar():
         yield None
@@ -33,7 +33,7 @@ def progress_bar(what: str, unit: str = "px") -> Iterator[Callable[[int, int], N
 
     with tqdm(desc=what, unit=unit, unit_scale=True, leave=False, file=sys.stderr) as bar:
 
-        def update(done: int, total: int) -> None:
+        def update(done: float, total: float) -> None:
             bar.total = total
             bar.update(done - bar.n)
 

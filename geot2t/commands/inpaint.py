@@ -16,24 +16,15 @@ from geot2t.commands.options import (
     PATH,
     item_options,
     json_option,
-    key_values,
     listed,
     log_options,
     model_options,
     overwrite_option,
+    scene_fill_options,
     scene_options,
     search_options,
+    searches,
 )
-
-
-def _methods() -> tuple[str, ...]:
-    from geot2t.methods import NAMES  # not at the top: `geot2t --help` is to be quick
-
-    return NAMES
-
-
-def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
-    return str(click.Choice(_methods()).convert(name, option, ctx))
 
 
 @click.command()
@@ -61,78 +52,7 @@ def _method(ctx: click.Context, option: click.Parameter, name: str) -> str:
     metavar="YYYY-MM-DD",
     help="Date of SCENE, if the file does not say; or which item of a collection SCENE is.",
 )
-@click.option(
-    "--max-error",
-    type=click.FloatRange(0, min_open=True),
-    metavar="X",
-    help="Leave pixels out whose 90 % interval is wider than X to either side, in the units of "
-    "the file, in any band.",
-)
-@click.option(
-    "--max-distance",
-    type=click.IntRange(0, 2048),
-    metavar="PX",
-    default=64,
-    show_default=True,
-    help="Where no other date shows the ground, fill up to this far from an observed pixel.",
-)
-@click.option("--keep-nodata", is_flag=True, help="Fill only what the cloud mask marks.")
-@click.option(
-    "--sharp",
-    is_flag=True,
-    help="Give the fill the texture of the ground instead of the least error.",
-)
-@click.option(
-    "--samples",
-    type=click.IntRange(0, 999),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on "
-    "their standard deviation (_spread.tif).",
-)
-@click.option(
-    "--adapt",
-    type=click.IntRange(0),
-    metavar="STEPS",
-    default=0,
-    show_default=True,
-    help="First teach the network the other dates by so many steps of training; slow, and used "
-    "only where the self-check finds that it helped.",
-)
-@click.option("--no-error", is_flag=True, help="Do not write the error raster.")
-@click.option(
-    "--report",
-    is_flag=True,
-    help="Also write a page that shows the scene before and after (.html); see geot2t view.",
-)
-@click.option(
-    "--format",
-    "driver",
-    type=click.Choice(["GTiff", "COG"], case_sensitive=False),
-    metavar="[GTiff|COG]",
-    help="Format of the outputs. [default: that of SCENE]",
-)
-@click.option(
-    "--co",
-    "creation_options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=key_values,
-    help="GDAL creation option. May be repeated.",
-)
-@click.option(
-    "--method",
-    default="auto",
-    metavar="NAME",
-    callback=_method,
-    shell_complete=lambda _ctx, _option, begun: [n for n in _methods() if n.startswith(begun)],
-    show_default=True,
-    help="Method for all bands: network or prior, which use the model; linear, nearest, previous, "
-    "next, median, least-cloudy, harmonic or whittaker, in time; fillnodata or biharmonic, in "
-    "space. Or auto: for each band, whichever of network, prior and linear the self-check finds "
-    "best.",
-)
+@scene_fill_options
 @overwrite_option
 @model_options
 @json_option
@@ -170,13 +90,7 @@ def inpaint(
     """
     from geot2t import jobs
 
-    when, others = rest.pop("datetime"), list[Any](series)
-    if stac is not None:
-        from geot2t.stac import Search
-
-        others.append(Search(stac, listed(collections), bbox, when))
-    elif any((collections, bbox, when)):
-        raise click.UsageError("--collections, --bbox and --datetime go with --stac")
+    others = [*series, *searches(stac, collections, bbox, rest.pop("datetime"))]
     with progress_bar("filling") as progress:
         result = jobs.inpaint(
             scene,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from geot2t.commands.console import LOUDNESS
+
+if TYPE_CHECKING:
+    from geot2t.stac import Search
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,6 +101,103 @@ scene_options = options(
     click.option(
         "--cloud-mask", type=PATH, help="Raster that is not zero where SCENE was not observed."
     ),
+)
+
+
+def key_values(
+    _ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]
+) -> dict[str, str]:
+    """Pairs that were given as ``NAME=VALUE``."""
+    found = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    if len(found) != len(pairs):
+        raise click.BadParameter("give each as NAME=VALUE, such as COMPRESS=ZSTD, and once")
+    return found
+
+
+fill_options = options(
+    click.option(
+        "--max-error",
+        type=click.FloatRange(0, min_open=True),
+        metavar="X",
+        help="Leave pixels out whose 90 % interval is wider than X to either side, in the units of "
+        "the file, in any band.",
+    ),
+    click.option(
+        "--max-distance",
+        type=click.IntRange(0, 2048),
+        metavar="PX",
+        default=64,
+        show_default=True,
+        help="Where no other date shows the ground, fill up to this far from an observed pixel.",
+    ),
+    click.option(
+        "--sharp",
+        is_flag=True,
+        help="Give the fill the texture of the ground instead of the least error.",
+    ),
+    click.option("--no-error", is_flag=True, help="Do not write the error raster."),
+    click.option(
+        "--co",
+        "creation_options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=key_values,
+        help="GDAL creation option. May be repeated.",
+    ),
+    click.option(
+        "--method",
+        default="auto",
+        metavar="NAME",
+        callback=lambda ctx, option, name: str(click.Choice(_methods()).convert(name, option, ctx)),
+        shell_complete=lambda _ctx, _option, begun: [n for n in _methods() if n.startswith(begun)],
+        show_default=True,
+        help="Method for all bands: network or prior, which use the model; linear, nearest, "
+        "previous, next, median, least-cloudy, harmonic or whittaker, in time; fillnodata or "
+        "biharmonic, in space. Or auto: for each band, whichever of network, prior and linear the "
+        "self-check finds best.",
+    ),
+)
+
+
+def _methods() -> tuple[str, ...]:
+    from geot2t.methods import NAMES  # not at the top: `geot2t --help` is to be quick
+
+    return NAMES
+
+
+scene_fill_options = options(
+    click.option("--keep-nodata", is_flag=True, help="Fill only what the cloud mask marks."),
+    click.option(
+        "--samples",
+        type=click.IntRange(0, 999),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help="Also write so many different plausible fills (_sample_01.tif, ...), and from two on "
+        "their standard deviation (_spread.tif).",
+    ),
+    click.option(
+        "--adapt",
+        type=click.IntRange(0),
+        metavar="STEPS",
+        default=0,
+        show_default=True,
+        help="First teach the network the other dates by so many steps of training; slow, and used "
+        "only where the self-check finds that it helped.",
+    ),
+    click.option(
+        "--report",
+        is_flag=True,
+        help="Also write a page that shows the scene before and after (.html); see geot2t view.",
+    ),
+    click.option(
+        "--format",
+        "driver",
+        type=click.Choice(["GTiff", "COG"], case_sensitive=False),
+        metavar="[GTiff|COG]",
+        help="Format of the outputs. [default: that of SCENE]",
+    ),
+    fill_options,
 )
 
 
@@ -191,16 +291,22 @@ search_options = options(
 )
 
 
-def key_values(
-    _ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]
-) -> dict[str, str]:
-    """Pairs that were given as ``NAME=VALUE``."""
-    found = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-    if len(found) != len(pairs):
-        raise click.BadParameter("give each as NAME=VALUE, such as COMPRESS=ZSTD, and once")
-    return found
-
-
 def listed(*given: str | None) -> tuple[str, ...]:
     """What was given one by one or separated by commas."""
     return tuple(part.strip() for text in given for part in (text or "").split(",") if part.strip())
+
+
+def searches(
+    stac: str | None,
+    collections: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    when: str | None,
+) -> list[Search]:
+    """What `search_options` ask for, as a series; empty where they ask for nothing."""
+    if stac is not None:
+        from geot2t.stac import Search
+
+        return [Search(stac, listed(collections), bbox, when)]
+    if any((collections, bbox, when)):
+        raise click.UsageError("--collections, --bbox and --datetime go with --stac")
+    return []

@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from geot2t import __version__
+from geot2t.calibrate import Outcomes
 from geot2t.errors import InputError, OutputError
 from geot2t.evaluation.cases import KINDS, Case
 from geot2t.evaluation.fills import NAMES, fills, load, pick
@@ -143,11 +144,13 @@ def evaluate(
             )
         done, total = 0, len(drawn) * len(methods)
         outcomes, pictures = [], []
+        known: Outcomes = {}
         for number, case in enumerate(drawn, 1):
             judge = Judge(stack, case, number, units, seed=seed)
             for fill in fills(
-                judge.held, estimates, methods, size=window, overlap=overlap, batch=batch, seed=seed
-            ):
+                judge.held, estimates, methods, size=window, overlap=overlap, batch=batch,
+                seed=seed, known=known,
+            ):  # fmt: skip
                 judge.take(fill)
                 done += 1
                 if progress is not None:

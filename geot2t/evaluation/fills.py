@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geot2t.baselines import METHODS, check_installed
-from geot2t.calibrate import SelfCheck, chosen, self_check
+from geot2t.calibrate import Outcomes, SelfCheck, chosen, self_check
 from geot2t.errors import InputError
 from geot2t.evaluation.shown import Held
 from geot2t.fill import Around, Estimates, Filler, Float, Predict, Prediction
@@ -128,6 +128,7 @@ def fills(
     overlap: int,
     batch: int,
     seed: int,
+    known: Outcomes | None = None,
 ) -> Iterator[Fill]:
     """Fill a case by one method after the other, each as `geot2t.inpaint` would use it.
 
@@ -141,9 +142,11 @@ def fills(
         Out of `NAMES`.
     size, overlap, batch, seed
         As for `geot2t.inpaint`.
+    known : dict, optional
+        As for `geot2t.calibrate.self_check`.
     """
     source = Surveyed(held)
-    check = self_check(source, estimates, size=size, overlap=overlap, seed=seed)
+    check = self_check(source, estimates, size=size, overlap=overlap, seed=seed, known=known)
     factors: dict[str, float] = getattr(estimates, "factors", {})
     learnt = [m for m in estimates.methods if m in methods or m in check.methods]
     remembered = Remembered(estimates, learnt)

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from geot2t.errors import InputError
 from geot2t.grid import Box, blocks
+from geot2t.io.encode import is_nodata
 from geot2t.io.header import Header
 from geot2t.io.observed import Scene
-from geot2t.io.place import Grid, Warp, overlap, whole_shift
+from geot2t.io.place import Grid, Nearest, Warp, overlap, whole_shift
+from geot2t.io.safe import Raster
 
 Pair = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -117,6 +119,20 @@ class Aligned:
                 found, clear = self._resampled(block)
                 pixels[:, *here], valid[here] = found[:, *there_cut], clear[there_cut]
         return pixels, valid
+
+    def lacks(self, box: Box) -> NDArray[np.bool_]:
+        """True where the date's file holds no data in ``box`` or does not reach, ``(y, x)``."""
+        if self.identical:
+            return np.asarray(self.scene.read(box).empty.any(0))
+        header = self.scene.header
+        # Nearest pixels will do: what is resampled from neighbours of no data is not valid.
+        place = Nearest(Grid.of(header), self.grid)
+        if isinstance(self.scene.raster, Raster):
+            found = place.read(self.scene.raster, header.data[0], box)
+            if found is not None:
+                values, inside = found
+                return np.asarray(~inside | is_nodata(values, header.nodata[0]))
+        return np.ones((box.height, box.width), bool)
 
     def _blocks(self, box: Box) -> list[Box]:
         """The resampling blocks of the grid that touch ``box``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geot2t.errors import InputError
-from geot2t.io.publish import write_bytes
+from geot2t.io.publish import refuse, write_bytes
 
 COLLECTION = "items.json"
 """Name of the list in a folder of outputs."""
@@ -56,6 +56,20 @@ def write_collection(folder: Path, items: Iterable[Path] | None = None) -> Path:
     document = {"type": "FeatureCollection", "features": features}
     write_bytes(folder / COLLECTION, json.dumps(document, indent=2).encode() + b"\n")
     return folder / COLLECTION
+
+
+def check_list(folder: Path, *, overwrite: bool) -> None:
+    """Raise InputError if ``items.json`` in a folder lists anything but what geot2t wrote."""
+    path = folder / COLLECTION
+    if overwrite or not path.exists():
+        return
+    try:
+        features: Any = json.loads(path.read_text("utf-8"))["features"]
+        own = all(any(k.startswith("geot2t:") for k in f["properties"]) for f in features)
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        refuse(path, overwrite=False)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from geot2t.io.composed import Parts
 
 # Those that name the acquisition come first; TIFFTAG_DATETIME is at times when a file was made.
-_DATE_TAGS = (
+DATE_TAGS = (
     "ACQUISITION_DATE", "ACQUISITIONDATETIME", "ACQUISITION_TIME", "DATE_ACQUIRED",
     "SENSING_TIME", "DATATAKE_1_DATATAKE_SENSING_START", "PRODUCT_START_TIME",
     "RANGEBEGINNINGDATE", "START_DATETIME", "DATETIME", "DATE", "TIME_START",
@@ -206,7 +206,9 @@ def read_header(location: str | Path, *, vrt: bool = False, when: date | None = 
             ),
             nodata=tuple(ds.nodatavals[i - 1] for i in data),
             names=band_names,
-            wavelengths=_wavelengths(ds, data, band_names, _hint(location, tags)),
+            wavelengths=_wavelengths(
+                ds, data, band_names, _hint(location, tags) or _by_size(ds, band_names)
+            ),
             scale=np.array([ds.scales[i - 1] for i in data], "float64"),
             offset=np.array([ds.offsets[i - 1] for i in data], "float64"),
             scaled_by=None,
@@ -235,6 +237,14 @@ def _hint(location: str | Path, tags: Mapping[str, str]) -> str | None:
     return sensor_of(name) or sensor_in_tags({**tags, "": name})
 
 
+def _by_size(ds: Any, names: Sequence[str]) -> str | None:
+    """Landsat 8, if all its numbered bands are there at 30 m, at which Sentinel-2 has none."""
+    metres = _pixel_metres(ds.crs, ds.transform, ds.width, ds.height)
+    numbers = {name.upper().lstrip("B").lstrip("0") for name in names}
+    whole = numbers in ({*"234567"}, {*"1234567"})
+    return "landsat-8" if whole and metres is not None and 29 < metres < 31 else None
+
+
 def _wavelengths(
     ds: Any, data: tuple[int, ...], band_names: tuple[str, ...], sensor: str | None
 ) -> NDArray[np.float32]:
@@ -261,7 +271,7 @@ def find_date(tags: Mapping[str, str], name: str) -> tuple[date | None, str | No
     date or None, str or None
         The date, and the tag that gave it or ``"file name"``.
     """
-    for tag in _DATE_TAGS:
+    for tag in DATE_TAGS:
         if tag in tags and (found := parse_date(tags[tag])) is not None:
             return found, tag
     found = names.date_in_name(name)

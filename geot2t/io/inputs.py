@@ -12,6 +12,7 @@ from geot2t.errors import InputError
 from geot2t.io.assets import read_item
 from geot2t.io.header import Header, read_header
 from geot2t.io.names import scenes_among, scenes_in
+from geot2t.io.pages import pages_in
 from geot2t.io.place import Grid, degrees, overlap
 from geot2t.io.safe import is_url
 from geot2t.stac import Item, Search, is_stac, items_of, load_items
@@ -113,13 +114,15 @@ def read_series(
             items.setdefault((item.collection, item.id), item)
     if isinstance(scene, Item):
         items.pop((scene.collection, scene.id), None)
-    read = [read_item(item, like=target, rank=i) for i, item in enumerate(items.values())]
+    # An item far away costs no look at its files.
+    near = _showing(items.values(), degrees(Grid.of(target)))
+    read = [read_item(item, like=target, rank=i) for i, item in near]
     # A search by the outline of the scene finds neighbours too.
     there = [h for h in read if overlap(Grid.of(h), Grid.of(target))]
-    if read and not there:
+    if items and not there:
         raise InputError(f"no item of the series shows the place of {target.location}")
-    if len(there) < len(read):
-        notes.append(f"{len(read) - len(there)} items show another place and are left out")
+    if len(there) < len(items):
+        notes.append(f"{len(items) - len(there)} items show another place and are left out")
     return [*(read_header(path, vrt=vrt) for path in files.values()), *there]
 
 
@@ -138,6 +141,21 @@ def _handed_over(document: Any) -> list[Item]:
         origin = Origin(own if "://" in own else Path(own), trusted=True)
         found += items_of({"type": "FeatureCollection", "features": [feature]}, origin)
     return found
+
+
+def _showing(
+    items: Iterable[Item], place: tuple[float, float, float, float] | None
+) -> list[tuple[int, Item]]:
+    """Items, and their places in the list, that may show a place given in degrees."""
+
+    def apart(item: Item) -> bool:
+        # Boxes across the antimeridian, whose west exceeds their east, are not compared.
+        if place is None or item.bbox is None or place[0] > place[2] or item.bbox[0] > item.bbox[2]:
+            return False
+        a, b = place, item.bbox
+        return bool(a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1])
+
+    return [(i, item) for i, item in enumerate(items) if not apart(item)]
 
 
 def _for_scene(search: Search, target: Header) -> Search:
@@ -159,9 +177,15 @@ def expand(item: Location, like: str | None) -> list[Location]:
     """Files and addresses that one of a user's paths or patterns stands for.
 
     ``like`` is the name of the scene, whose kind of file is looked for in folders; see `scenes_in`.
+    Of a TIFF with several pages each is a file of its own (see `geot2t.io.pages`).
     """
     if is_url(item):
         return [item]
+    found = _expand(item, like)
+    return [page for path in found for page in ([path] if is_stac(path) else pages_in(path))]
+
+
+def _expand(item: Location, like: str | None) -> list[Location]:
     path = Path(item)
     if path.is_dir():
         files = scenes_in(path, like)
@@ -188,5 +212,5 @@ def _same_file(a: Location, b: Location | Item) -> bool:
         return a == b
     try:
         return Path(a).samefile(b)
-    except OSError:
-        return False
+    except OSError:  # a page, which is no file of its own
+        return Path(a) == Path(b)

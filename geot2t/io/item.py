@@ -63,7 +63,9 @@ _SIDE = 20
 """Stretches into which each side of the outline is cut, so that it may curve."""
 
 
-def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[str, Any]:
+def scene_item(
+    stack: Stack, outputs: Outputs, said: Mapping[str, Any], *, when: date | None
+) -> dict[str, Any]:
     """Build the STAC Item of a filled scene.
 
     Parameters
@@ -75,6 +77,8 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
     said : mapping
         ``version`` of geot2t, ``started`` (ISO 8601), and whatever else there is to say of
         the run, under names that get the prefix ``geot2t:``.
+    when : date or None
+        Day that the outputs show.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def scene_item(stack: Stack, outputs: Outputs, said: Mapping[str, Any]) -> dict[
     item = build_item(
         outputs.meta,
         outputs.paths.rasters,
-        when=stack.dates[stack.target],
+        when=when,
         processed=said["started"],
         version=said["version"],
         sources=(path for files in stack.files for path in files),
@@ -194,13 +198,14 @@ def build_item(
     }
     if geometry is not None:
         item["bbox"] = _bbox(geometry)
-    used = _prefixes(item)
-    item["stac_extensions"] = [
-        _SCHEMAS.format(name)
-        for prefix, name in _EXTENSIONS.items()
-        if prefix in used or prefix == "file"  # sizes and checksums are added when it is written
-    ]
+    item["stac_extensions"] = extensions_of(item)
     return item
+
+
+def extensions_of(item: Mapping[str, Any]) -> list[str]:
+    """Schemas of the extensions whose fields ``item`` uses, and of checksums, which follow."""
+    used = _prefixes(item) | {"file"}
+    return [_SCHEMAS.format(name) for prefix, name in _EXTENSIONS.items() if prefix in used]
 
 
 def _described(

@@ -7,7 +7,7 @@ never through an EPSG code, and a raster without a transform gets none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -19,6 +19,8 @@ from rasterio.transform import Affine
 
 from geot2t.errors import InputError
 from geot2t.grid import Box
+from geot2t.io.header import DATE_TAGS, parse_date
+from geot2t.io.names import date_in_name
 
 Tags = Mapping[str, Mapping[str, str]]
 """Tags by namespace; the default namespace is the empty string."""
@@ -202,6 +204,29 @@ def read_metadata(dataset: Any) -> RasterMeta:
         cog=structure.get("LAYOUT") == "COG",
         notes=tuple(notes),
     )
+
+
+def without_day(meta: RasterMeta, day: date | None) -> RasterMeta:
+    """The same without the tags that say when the scene was taken, by name or by what they hold.
+
+    Parameters
+    ----------
+    meta : RasterMeta
+    day : date or None
+        The day that is not to be named.
+    """
+
+    def rest(tags: Tags) -> Tags:
+        return {
+            space: {k: v for k, v in some.items() if k.upper() not in DATE_TAGS and not told(v)}
+            for space, some in tags.items()
+        }
+
+    def told(text: str) -> bool:
+        return day is not None and day in {parse_date(text), date_in_name(text)}
+
+    bands = tuple(replace(band, tags=rest(band.tags)) for band in meta.bands)
+    return replace(meta, tags=rest(meta.tags), bands=bands)
 
 
 def drawn_metadata(size: int, names: Sequence[str], day: date | None) -> RasterMeta:

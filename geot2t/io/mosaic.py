@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from geot2t.grid import Box
 from geot2t.io.aligned import Aligned, Pair
 from geot2t.io.header import Header
@@ -45,6 +48,10 @@ class Mosaic(Aligned):
             pixels[:, new] = more[:, new]
             valid |= new
         return pixels, valid
+
+    def lacks(self, box: Box) -> NDArray[np.bool_]:
+        """True where no tile holds data; see `Aligned.lacks`."""
+        return np.asarray(np.logical_and.reduce([part.lacks(box) for part in self._parts]))
 
 
 def mosaicked(dates: Sequence[Aligned], target: Header) -> list[Aligned]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 SUFFIXES = frozenset({".tif", ".tiff", ".jp2"})
 """Endings of rasters that are looked for, in lower case."""
@@ -46,8 +49,13 @@ _BAND = re.compile(
     r"|SR_QA_\w+|QA_RADSAT)(_\d{2}m)?$",
     re.IGNORECASE,
 )
+_CHANGE = re.compile(r"_change(_(expected|significance|mask|quality))?$")
 _MAP = re.compile(r"_score(_attention)?$")
 _OUTPUT = re.compile(r"_(quality|error|spread|sample_\d{2,})$")
+
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which a folder that is written again has another time of writing; the
+coarsest file systems tell even seconds apart."""
 
 
 def date_in_name(name: str) -> date | None:
@@ -110,10 +118,9 @@ def sidecars(scene: Path) -> list[tuple[str, Path]]:
     """
     found: dict[Path, str] = {}
     for folder, whole_product in _folders(scene):
-        for name in _rasters(folder):
-            kind = qa_kind(name)
-            if kind and name != scene.name and _belongs(name, kind, scene, whole_product):
-                found.setdefault(folder / name, kind)
+        for quality in _quality_rasters(folder):
+            if quality.name != scene.name and _belongs(quality, scene, whole_product):
+                found.setdefault(folder / quality.name, quality.kind)
     best: dict[str, Path] = {}
     for path, kind in found.items():
         # The same raster may be there at 20 and at 60 m; names sort the finer one first.
@@ -139,30 +146,63 @@ def _rasters(folder: Path) -> list[str]:
     return sorted(n for n in names if Path(n).suffix.lower() in SUFFIXES and n[0] != ".")
 
 
-def _belongs(name: str, kind: str, scene: Path, whole_product: bool) -> bool:
-    stem = Path(name).stem
-    if kind == "mask":
-        return stem[: -len("_mask")] == scene.stem
-    match = _qa(stem)
-    base = (match["base"] if match else None) or ""
-    if base == scene.stem:
-        return True
+class _Quality(NamedTuple):
+    """A quality raster, by its name."""
+
+    name: str
+    kind: str
+    base: str
+    """What its name begins with, like that of its scene."""
+
+
+def _quality_rasters(folder: Path) -> tuple[_Quality, ...]:
+    """Quality rasters of a folder, which is listed once for all of its scenes."""
+    try:
+        written = folder.stat().st_mtime_ns
+    except OSError:
+        return ()
+    # What was written just now may be written once more without a change of that time.
+    settled = time.time_ns() - written > _SETTLED
+    return _listed(folder, written) if settled else _listed.__wrapped__(folder, written)
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: Path, _written: int) -> tuple[_Quality, ...]:
+    found = []
+    for name in _rasters(folder):
+        if kind := qa_kind(name):
+            stem = Path(name).stem
+            match = _qa(stem)
+            base = stem[: -len("_mask")] if kind == "mask" else match["base"] if match else ""
+            found.append(_Quality(name, kind, base or ""))
+    return tuple(found)
+
+
+def _belongs(quality: _Quality, scene: Path, whole_product: bool) -> bool:
+    _, kind, base = quality
+    if kind == "mask" or base == scene.stem:
+        return base == scene.stem
     if not base:  # SCL.tif beside B04.tif: a folder for each scene
         return whole_product or (
             date_in_name(scene.stem) is None and _BAND.search(f"_{scene.stem}") is not None
         )
+    if base not in scene.stem:
+        return False
     # A part of the scene's name is proof only if it holds the date.
     part = re.search(rf"(?:^|[._-]){re.escape(base)}(?:$|[._-])", scene.stem)
     return part is not None and date_in_name(base) is not None
 
 
-def is_output(name: str, siblings: Iterable[str] = ()) -> bool:
+def _stems(names: Iterable[str]) -> set[str]:
+    return {Path(n).stem for n in names if Path(n).suffix.lower() in SUFFIXES}
+
+
+def _is_output(name: str, stems: set[str]) -> bool:
     """Whether geot2t wrote a file: ``*_filled``, or the rasters beside a scene."""
     stem = Path(name).stem
     base = _OUTPUT.sub("", stem)
-    if base.endswith("_filled"):
+    if _CHANGE.search(stem) or base.endswith("_filled"):
         return True
-    stems = {Path(s).stem for s in siblings if Path(s).suffix.lower() in SUFFIXES}
     scored = _MAP.sub("", stem)
     if scored != stem and scored in stems:
         return True
@@ -185,13 +225,13 @@ def scenes_in(folder: Path, like: str | None = None) -> list[Path]:
 
 def scenes_among(names: list[str], like: str | None = None) -> list[str]:
     """The scenes among file names of one folder; see `scenes_in`."""
-    wanted = band_token(like) if like is not None else None
+    wanted, stems = band_token(like) if like is not None else None, _stems(names)
     return [
         n
         for n in names
         if n[0] != "."
         and Path(n).suffix.lower() in SUFFIXES
         and qa_kind(n) is None
-        and not is_output(n, names)
+        and not _is_output(n, stems)
         and (like is None or band_token(n) == wanted)
     ]

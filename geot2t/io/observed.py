@@ -18,7 +18,7 @@ from geot2t.io.detect import Detector
 from geot2t.io.encode import is_nodata, physical
 from geot2t.io.header import Header
 from geot2t.io.place import Grid, Nearest
-from geot2t.io.safe import Raster, open_raster
+from geot2t.io.safe import Raster, open_raster, page_of
 from geot2t.sensors import SOFT_EDGE_METRES
 
 Bool = NDArray[np.bool_]
@@ -138,7 +138,9 @@ class Scene:
         if header.parts is not None:
             own = header.parts.files
         else:
-            own = () if isinstance(header.location, str) else (header.location,)
+            page = page_of(header.location)
+            local = header.location if page is None else page[0]
+            own = () if isinstance(local, str) else (local,)
         return (*own, *(q.path for q in self.quality if isinstance(q.path, Path)))
 
     def read(self, box: Box) -> SceneBlock:

@@ -53,9 +53,11 @@ def threads() -> str:
     """How many threads GDAL may use, as it spells that.
 
     One in a forked child: GDAL's threads stay with the parent, and waiting for them is
-    forever.
+    forever. Elsewhere what the environment says, so that processes can share the cores.
     """
-    return "ALL_CPUS" if os.getpid() == _PROCESS else "1"
+    if os.getpid() != _PROCESS:
+        return "1"
+    return os.environ.get("GDAL_NUM_THREADS", "ALL_CPUS")
 
 
 def check_options(driver: str, options: Mapping[str, str] | None) -> dict[str, str]:

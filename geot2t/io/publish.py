@@ -6,17 +6,17 @@ when every one of them is complete and on the disk. A lock beside them keeps a s
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shutil
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from geot2t.errors import InputError, OutputError
 from geot2t.io.lock import hold
@@ -68,6 +68,11 @@ class OutputPaths:
         return {key: path for key, path in found.items() if path is not None}
 
     @property
+    def parts(self) -> list[Path]:
+        """The files that may be written."""
+        return [*self.rasters.values(), self.item, *filter(None, [self.report])]
+
+    @property
     def names(self) -> list[Path]:
         """All names that belong to the outputs, whether they are wanted or not.
 
@@ -75,7 +80,15 @@ class OutputPaths:
         """
         out = self.filled
         beside = (f"{out.stem}_{what}.tif" for what in ("quality", "error", "spread"))
-        drawn = out.parent.glob(f"{glob.escape(out.stem)}_sample_[0-9]*.tif")
+        begin = f"{out.stem}_sample_"
+        listed: list[str] = []
+        with suppress(OSError):  # a glob takes ten times as long among many thousand files
+            listed = os.listdir(out.parent)  # noqa: PTH208
+        drawn = [
+            out.with_name(name)
+            for name in listed
+            if name.startswith(begin) and re.fullmatch(r"\d+\.tif", name.removeprefix(begin))
+        ]
         rasters = dict.fromkeys([out, *map(out.with_name, beside), *self.samples, *drawn])
         return [*with_sidecars(rasters), self.item, out.with_name(f"{out.stem}.html")]
 
@@ -98,6 +111,11 @@ class OneRaster:
     """What goes with it, written or not."""
 
     @property
+    def parts(self) -> list[Path]:
+        """The files that may be written."""
+        return [self.main, *self.others]
+
+    @property
     def names(self) -> list[Path]:
         """The names, and those of the files that GDAL would read beside them."""
         return with_sidecars([self.main, *self.others])
@@ -107,7 +125,27 @@ class OneRaster:
         return any(name.startswith(f".{p.name}.part-{owner}") for p in (self.main, *self.others))
 
 
-Names = OutputPaths | OneRaster
+class Names(Protocol):
+    """Names of files that appear together: `OutputPaths`, `OneRaster` and others like them."""
+
+    @property
+    def main(self) -> Path:
+        """The file that appears last."""
+        ...
+
+    @property
+    def parts(self) -> list[Path]:
+        """The files that may be written."""
+        ...
+
+    @property
+    def names(self) -> list[Path]:
+        """All names that belong to the outputs, whether they are wanted or not."""
+        ...
+
+    def is_part(self, name: str, owner: str) -> bool:
+        """Whether a file is a temporary one of a process, or of any if ``owner`` is empty."""
+        ...
 
 
 def with_sidecars(rasters: Iterable[Path]) -> list[Path]:
@@ -117,8 +155,9 @@ def with_sidecars(rasters: Iterable[Path]) -> list[Path]:
 
 
 def default_output(scene: Path) -> Path:
-    """``SCENE_filled.tif`` beside the scene."""
-    return scene.with_name(f"{scene.stem}_filled.tif")
+    """``SCENE_filled.tif`` beside the scene; ``STACK_7_filled.tif`` for its page 7."""
+    page = "_" + scene.suffix.split("#")[1] if "#" in scene.suffix else ""
+    return scene.with_name(f"{scene.stem}{page}_filled.tif")
 
 
 def output_paths(
@@ -183,6 +222,12 @@ def write_bytes(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
+def refuse(path: Path, *, overwrite: bool) -> None:
+    """Raise InputError if there is something at ``path`` that may not be replaced."""
+    if os.path.lexists(path) and not overwrite:
+        raise InputError(f"{path} exists; pass --overwrite to replace it")
+
+
 def check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Make sure, before any work, that the outputs may be put where they should go.
 
@@ -213,8 +258,7 @@ def _check_targets(paths: Names, inputs: Iterable[Path], *, overwrite: bool) -> 
             raise InputError(f"{final} is a directory; choose another output with -o")
     if not overwrite:
         for final in finals:
-            if os.path.lexists(final):
-                raise InputError(f"{final} exists; pass --overwrite to replace it")
+            refuse(final, overwrite=False)
 
 
 def check_space(folder: Path, need: int) -> None:
@@ -248,14 +292,21 @@ def locked(paths: Names) -> Iterator[None]:
     name = path.with_name(f".{path.name}.lock")
     # Temporary names hold the process number: where there are no locks, two runs cost time but
     # mix nothing up.
+    died = name.exists()  # a run that ends takes its lock with it
     with ExitStack() as held:
         with _os_errors(path):
             exclusive = held.enter_context(hold(name, path))
+        # The folder, which may hold many thousand files, is looked through only if need be.
         try:
-            _remove_parts(paths, "" if exclusive else str(os.getpid()))
+            if died:
+                _remove_parts(paths, "" if exclusive else str(os.getpid()))
             yield
-        finally:
+        except BaseException:
             _remove_parts(paths, str(os.getpid()))
+            raise
+        else:
+            for part in map(part_path, paths.parts):
+                part.unlink(missing_ok=True)
 
 
 def _remove_parts(paths: Names, owner: str) -> None:

@@ -57,6 +57,8 @@ _MOST_ASKED = 1024
 
 _URL = re.compile(r"^(https?|s3|gs|az|ftp)://", re.IGNORECASE)
 
+_PAGE = re.compile(r"(.+\.tiff?)#(\d{1,6})", re.IGNORECASE)
+
 _LOCAL_ENV = {
     # Overviews, .aux.xml and .ovr files can name an address; no address is allowed.
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
@@ -148,16 +150,27 @@ def open_raster(location: str | Path, *, vrt: bool = False) -> Iterator[Any]:
         yield dataset
 
 
+def page_of(location: str | Path) -> tuple[Path, int] | None:
+    """The TIFF and the number of the page that ``FILE.tif#NUMBER`` is; None for anything else."""
+    match = None if is_url(location) else _PAGE.fullmatch(str(location))
+    if match is None or Path(location).exists():
+        return None
+    return Path(match[1]), int(match[2])
+
+
 def _open(location: str | Path, *, vrt: bool) -> Any:
     where: str | Path = location
     if is_url(location):
         name = urlsplit(str(location)).path.lower()  # a signature may follow
         driver = "JP2OpenJPEG" if name.endswith(".jp2") else "GTiff"
     else:
-        path = Path(location)
+        page = page_of(location)
+        path = Path(location) if page is None else page[0]
         driver = _driver(path, vrt=vrt)
         # An absolute Path is never taken for a driver prefix or an address.
         where = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links
+        if page is not None:
+            where = f"GTIFF_DIR:{page[1]}:{where}"
     with warnings.catch_warnings():
         # A raster without georeference is filled too; the stack says so in its notes.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)

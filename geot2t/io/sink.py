@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from geot2t.io.metadata import (
     georeference,
     read_metadata,
     scene_profile,
+    without_day,
 )
 from geot2t.io.options import (
     check_options,
@@ -46,7 +48,7 @@ from geot2t.io.publish import (
     terminated_as_exception,
 )
 from geot2t.io.raster import RasterPart, gdal_errors, sidecar, try_cog
-from geot2t.io.safe import gdal, open_raster
+from geot2t.io.safe import gdal, open_raster, page_of
 
 __all__ = ["Outputs", "default_output", "encode", "open_outputs", "output_paths"]
 
@@ -325,8 +327,9 @@ def metadata_of(scene: Path) -> RasterMeta:
     """Metadata of a raster, of which nothing else is read."""
     with open_raster(scene) as checked:
         driver = checked.driver
+        where = scene.absolute() if page_of(scene) is None else checked.name
     # Opened again, as the safe way hides the overviews.
-    with gdal(scene), rasterio.open(scene.absolute(), driver=driver) as dataset:
+    with gdal(scene), rasterio.open(where, driver=driver) as dataset:
         return read_metadata(dataset)
 
 
@@ -343,6 +346,7 @@ def open_outputs(
     report: bool = False,
     inputs: Iterable[Path] = (),
     meta: RasterMeta | None = None,
+    not_of: date | None = None,
 ) -> Iterator[Outputs]:
     """Open the outputs of a scene for writing, block by block.
 
@@ -372,6 +376,8 @@ def open_outputs(
         The other files that are read, which no output may replace.
     meta : RasterMeta, optional
         Metadata of the scene, if it is not one raster; ``scene`` is then not opened.
+    not_of : date, optional
+        Day of the scene, if the outputs show another: tags that tell it are left out.
 
     Raises
     ------
@@ -386,6 +392,8 @@ def open_outputs(
     paths = output_paths(out, error=error, samples=samples, report=report)
     stored = scene if meta is None else None
     meta = meta or metadata_of(scene)
+    if not_of is not None:
+        meta = without_day(meta, not_of)
     driver = driver or ("COG" if meta.cog else "GTiff")
     options = check_options(driver, creation_options)
     check_targets(paths, (scene, *inputs), overwrite=overwrite)

@@ -29,12 +29,11 @@ from geot2t.io.inputs import Given, Location, read_series, scene_of
 from geot2t.io.metadata import RasterMeta
 from geot2t.io.mosaic import mosaicked
 from geot2t.io.observed import Scene, SceneBlock, quality_of
+from geot2t.io.pages import EPOCH, SLICE, with_slices
 from geot2t.io.publish import default_output
 from geot2t.stac import Item
 
-__all__ = ["Location", "Stack", "open_stack"]
-
-_EPOCH = date(1970, 1, 1)
+__all__ = ["EPOCH", "Location", "Stack", "open_stack"]
 
 
 class Stack:
@@ -70,7 +69,7 @@ class Stack:
         self.header: Header = headers[target]
         self.dates = tuple(h.date for h in headers)
         self.days: NDArray[np.float32] = np.array(
-            [np.nan if d is None else (d - _EPOCH).days for d in self.dates], "float32"
+            [np.nan if d is None else (d - EPOCH).days for d in self.dates], "float32"
         )
         self.paths = tuple(Path(h.location) for h in headers)
         self.names = self.header.names
@@ -107,6 +106,17 @@ class Stack:
         if isinstance(where, str):
             where = Path(Path(urlsplit(where).path).name)
         return default_output(where)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it is a stack without dates, whose days count its slices."""
+        return self.header.dated_by == SLICE
+
+    def label(self, day: date | None) -> str | int | None:
+        """A day as it is to be named: a date, or the number of a slice."""
+        if day is None:
+            return None
+        return (day - EPOCH).days if self.numbered else day.isoformat()
 
     @property
     def scene(self) -> Scene:
@@ -152,6 +162,13 @@ class Stack:
             cut = inside.within(box)
             pixels[:, *cut], valid[cut] = self._dates[index].read(inside)
         return pixels, valid
+
+    def lacks(self, index: int, box: Box) -> NDArray[np.bool_]:
+        """Where one date's file holds no data or does not reach, ``(y, x)``.
+
+        ``box`` lies inside the scene.
+        """
+        return self._dates[index].lacks(box)
 
     def read_scene(self, box: Box) -> SceneBlock:
         """Read ``box``, which lies inside the scene, as it is in the scene's file."""
@@ -266,13 +283,14 @@ def open_stack(
     else:
         target = read_header(own, vrt=vrt, when=date)
     others = read_series(series, own, target, vrt=vrt, trusted=trust_items, notes=notes)
+    target, *others = with_slices([target, *others])
     _check_dates([target, *others], need_dates=need_dates and bool(others))
     others = _without_doubles(target, others, notes)
     for header in others:
         bands_like(target, header)  # refuses what cannot be matched before anything is read
     headers = _with_common_scale([target, *others], notes)
     target = headers[0]
-    headers.sort(key=lambda h: (h.date is None, h.date or _EPOCH, str(h.location)))
+    headers.sort(key=lambda h: (h.date is None, h.date or EPOCH, str(h.location)))
 
     given = None if cloud_mask is None else Path(cloud_mask)
     scenes = [

@@ -193,7 +193,7 @@ def _estimate(
     local_mean, local_scale = images[:, :LOCAL], torch.ones_like(images[:, :LOCAL])
     used = torch.where(seen[:, others, 0] > 0, apart.abs()[others][None, :, None, None], torch.inf)
     near = used.amin(1) if others else torch.full_like(mean[:, 0], torch.inf)
-    if others:
+    if bool(fits.any()):  # else nothing can be learnt, and all that follows changes nothing
         has = fits[:, :, None, None]
         joint, error = joint_regression(
             torch.cat([own.flatten(2), more[:, target]], -1),

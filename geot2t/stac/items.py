@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -102,6 +104,9 @@ class Item:
     href: str | None
     """Address of the item itself, if it says one."""
 
+    bbox: tuple[float, float, float, float] | None = None
+    """West, south, east, north of what it shows, in degrees, if it says so."""
+
     def __str__(self) -> str:
         return str(self.origin) if self.alone else f"{self.origin}#{self.id}"
 
@@ -157,15 +162,32 @@ def load_items(
         If it cannot be read, or is no Item or ItemCollection.
     """
     origin = Origin(location if "://" in str(location) else Path(location), trusted)
+    found, more = _parsed(origin, _written(origin.where))
+    if notes is not None and more:
+        notes.append(f"{origin} is one page of a longer answer: search with --stac for all of it")
+    return list(found)
+
+
+def _written(where: Path | str) -> tuple[int, int] | float:
+    """What tells a file from a later one of that name; of an address, every answer is a new one."""
+    try:
+        known = Path(where).stat()
+    except OSError:
+        return time.monotonic()
+    return known.st_mtime_ns, known.st_size
+
+
+# Many scenes of one large list are filled by one process, each with the list as its series.
+@lru_cache(maxsize=4)
+def _parsed(origin: Origin, _written: object) -> tuple[tuple[Item, ...], bool]:
+    """The items of a location, and whether it says that there are more elsewhere."""
     try:
         document = json.loads(read_text(origin.where))
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{origin} is not JSON: {error}") from error
-    if notes is not None and _has_more(document):
-        notes.append(f"{origin} is one page of a longer answer: search with --stac for all of it")
-    return items_of(document, origin)
+    return tuple(items_of(document, origin)), _has_more(document)
 
 
 def items_of(document: Any, origin: Origin) -> list[Item]:
@@ -209,7 +231,7 @@ def _item(feature: Any, origin: Origin, *, alone: bool) -> Item:
             Asset.of(key, fields, shared) for key, fields in given.items() if _is_raster(fields)
         )
         day = (when + timedelta(hours=_longitude(feature) / 15)).date()
-        address = _own_address(feature)
+        address, box = _own_address(feature), _bbox(feature)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
             IndexError) as error:  # fmt: skip
         said = f"{type(error).__name__} {error}"
@@ -217,7 +239,7 @@ def _item(feature: Any, origin: Origin, *, alone: bool) -> Item:
     if not assets:
         raise InputError(f"{origin}#{name} has no raster among its assets")
     collection = str(feature.get("collection") or "")
-    return Item(name, origin, alone, when, day, collection, assets, properties, address)
+    return Item(name, origin, alone, when, day, collection, assets, properties, address, box)
 
 
 def _is_raster(fields: Any) -> bool:
@@ -246,6 +268,15 @@ def _longitude(feature: Mapping[str, Any]) -> float:
     if not geometry:
         return 0.0
     return float(np.mean(np.array(_points(geometry["coordinates"]), "float64")[:, 0]))
+
+
+def _bbox(feature: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """The outline in degrees, heights left out; None where none is given."""
+    box = feature.get("bbox")
+    if not box or len(box) not in (4, 6):
+        return None
+    half = len(box) // 2
+    return float(box[0]), float(box[1]), float(box[half]), float(box[half + 1])
 
 
 def _points(coordinates: Any) -> list[Any]:

@@ -46,6 +46,8 @@ def inpaint(cube: xr.DataArray | xr.Dataset, *, dates: Any = None, **options: An
         Pixels that no other date shows are filled up to this many pixels from an observed one.
     keep_nodata : bool
         Fill only what ``cloud_mask`` or a quality band marks.
+    max_gap : float, optional
+        Pixels that no date shows within so many days are not filled.
     error : bool
         Return the half-widths of the 90 % intervals too.
     samples : int

@@ -41,6 +41,7 @@ class Options:
     max_error: float | None = None
     max_distance: int = 64
     keep_nodata: bool = False
+    max_gap: float | None = None
     error: bool = True
     device: str = "auto"
     model: str | Path | Estimates | None = None
@@ -82,7 +83,7 @@ class _Request:
     """A cube, its other dates, and what is to be done with them."""
 
     def __init__(self, like: Object, options: Options) -> None:
-        rules = Rules(options.max_error, options.max_distance, options.keep_nodata)
+        rules = Rules(options.max_error, options.max_distance, options.keep_nodata, options.max_gap)
         check_windows(options.window, options.overlap, options.batch)
         check_samples(options.samples)
         model = options.model

@@ -19,7 +19,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.typing import Key
 from numpy.typing import NDArray
 
-from geot2t import calibrate, shortlist, survey
+from geot2t import blind, hidden, shortlist, survey
 from geot2t.grid import Box, lattice
 from geot2t.xr import tasks
 from geot2t.xr.reading import Group, Reader
@@ -137,21 +137,29 @@ class _Plan:
         They are made together: were each date on its own, dask might fill one after another, and
         keep what all of them are filled from until the last.
         """
-        windows = calibrate.windows_read(self.job.extent, **self.job.windowing)
-        found: list[Any] = []
+        job = self.job
+        blinded = blind.windows_read(job.extent, size=job.window, overlap=job.overlap)
+        everywhere = [
+            self._add("shown", (tasks.shown, self._job, self._reader.piece(window, "look")), i)
+            for i, window in enumerate(blinded)
+        ]
+        windows = blinded
+        if any(target.index is not None for target in self._targets):
+            more = hidden.windows_read(job.extent, **job.windowing)
+            windows = list(dict.fromkeys([*more, *blinded]))
+        found: list[Key] = []
         for t, target in enumerate(self._targets):
             valid = []
             if target.index is not None:
-                valid = [self._seen("look", target.index, window) for window in windows]
-            # Of a date that was never observed nothing can be hidden.
-            found.append(self._add("cases", (tasks.cases, self._job, valid), t) if valid else [])
-        parts = []
-        if any(found):
-            known = (self._job, self._targets, self._dates, found, self._survey)
-            for i, window in enumerate(windows):
-                task = (tasks.outcomes, *known, self._reader.piece(window, "measure"))
-                parts.append(self._add("outcomes", task, i))
-            self._add("looked", (_done, found, self._survey))
+                valid = [self._seen("look", target.index, window) for window in more]
+            task = (tasks.cases, self._job, target, self._dates[t], valid, everywhere)
+            found.append(self._add("cases", task, t))
+        known = (self._job, self._targets, self._dates, found, self._survey)
+        parts = [
+            self._add("outcomes", (tasks.outcomes, *known, self._reader.piece(w, "measure")), i)
+            for i, w in enumerate(windows)
+        ]
+        self._add("looked", (_done, found, self._survey))
         return self._add("checks", (tasks.checks, self._job, found, parts))
 
     def _seen(self, reason: str, date: int, box: Box) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geot2t import calibrate
+from geot2t import blind, calibrate, hidden
 from geot2t.arrays import Arrays, Bands, Piece, scene_block
 from geot2t.baselines import METHODS
 from geot2t.calibrate import SelfCheck, chosen, likenesses
@@ -195,6 +195,15 @@ def seen(job: Job, piece: Piece) -> Bool:
     return scene_block(piece.values[0][0], None if codes is None else codes[0], job.bands[0]).valid
 
 
+def shown(job: Job, piece: Piece) -> Bool:
+    """Where the ground was observed in a piece, ``(date, y, x)``; all dates, group after group."""
+    found = []
+    for values, codes, bands in zip(piece.values, piece.codes, job.bands, strict=True):
+        for i, date in enumerate(values):
+            found.append(scene_block(date, None if codes is None else codes[i], bands).valid)
+    return np.stack(found)
+
+
 class _Validity:
     """A source of which only validity is known, in the windows that the self-check looks at."""
 
@@ -211,14 +220,44 @@ class _Validity:
         return np.zeros((0, *valid.shape), "float32"), valid
 
 
-def cases(job: Job, valid: list[Bool]) -> list[Any] | None:
-    """What the self-check hides, of windows with these valid pixels; None if there is no gap."""
-    windows = calibrate.windows_read(job.extent, **job.windowing)
-    some = lattice(job.extent, job.extent, size=job.window, overlap=job.overlap)
-    if len(windows) == sum(1 for _ in some) and all(v.all() for v in valid):
-        return None
-    known = _Validity(job.extent, dict(zip(windows, valid, strict=True)))
-    return calibrate.find_cases(known, **job.windowing)
+def cases(
+    job: Job, target: Target, dates: Dates | None, valid: list[Bool], everywhere: list[Bool]
+) -> list[Any] | None:
+    """What the self-check hides of the target, or of other dates where it shows nothing.
+
+    Parameters
+    ----------
+    job, target
+        What is filled.
+    dates : tuple of int or None, optional
+        The dates that are used, if not all.
+    valid : list of ndarray of bool, shape ``(y, x)``
+        Where the target was observed in the windows of `geot2t.hidden.windows_read`; empty for
+        a date that never was.
+    everywhere : list of ndarray of bool, shape ``(date, y, x)``
+        Where all dates were, in the windows of `geot2t.blind.windows_read`.
+
+    Returns
+    -------
+    list or None
+        None if there is no gap.
+    """
+    found: list[Any] = []
+    if valid:
+        windows = hidden.windows_read(job.extent, **job.windowing)
+        some = lattice(job.extent, job.extent, size=job.window, overlap=job.overlap)
+        if len(windows) == sum(1 for _ in some) and all(v.all() for v in valid):
+            return None
+        known = _Validity(job.extent, dict(zip(windows, valid, strict=True)))
+        found = hidden.find_cases(known, **job.windowing)
+    if not found:
+        used = dates or target.dates
+        keep = [-1 if i is None else i for i in used]
+        days = np.array([target.day if i is None else job.days[i] for i in used], "float32")
+        boxes = blind.windows_read(job.extent, size=job.window, overlap=job.overlap)
+        found += blind.hidden_dates(days, used.index(target.index), boxes,
+                                    [v[keep] for v in everywhere])  # fmt: skip
+    return found
 
 
 def outcomes(
@@ -231,13 +270,14 @@ def outcomes(
 ) -> dict[tuple[int, int], Any]:
     """What becomes of the cases of all dates in one window, by date and number."""
     found = {}
+    known_dates: calibrate.Outcomes = {}
     for t, (target, dates) in enumerate(zip(targets, chosen_dates, strict=True)):
         mine = {i: case for i, case in enumerate(cases_of[t] or ()) if case.box == piece.box}
         if mine:
             used = dates or target.dates
             source = job.source(job.scene(target, used, [piece]), known, used)
             for i, case in mine.items():
-                found[t, i] = calibrate.evaluate(case, source, job.recipe.estimates())
+                found[t, i] = calibrate.evaluate(case, source, job.recipe.estimates(), known_dates)
     return found
 
 

@@ -1,0 +1,171 @@
+"""What the self-check hides where nothing of the date itself was observed: other dates, whole.
+
+A clear date of the series stands in for the one that is missing. With it go all dates that are
+nearer to it than the missing date is to what was observed, on the same side or sides, so that the
+methods know as little of it as they know of the missing one. What they make of it is compared
+with what it shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geot2t.fill import Block, Float
+from geot2t.grid import Box, lattice
+
+WINDOWS = 6
+"""Windows of a scene that are looked at."""
+
+DATES = 12
+"""Dates at most that stand in for the missing one."""
+
+CASES = 24
+"""Pairs of such a date and a window at most."""
+
+FEWEST = 3
+"""Dates that should be there to stand in; for fewer, nearer ones are left to the methods."""
+
+ALIKE = 0.75
+"""Share of the missing date's distance to its neighbours that a stand-in must have from its own."""
+
+SHOWN = 0.05
+"""Share of the looked-at windows that a date must show to count as observed."""
+
+CLEAR = 0.3
+"""Share that it must show to stand in, and of a window for a case there."""
+
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenDate:
+    """A window of a date that is hidden whole."""
+
+    box: Box
+    """The window."""
+
+    hidden: Bool
+    """What was observed of the date, ``(y, x)``."""
+
+    date: int
+    """Index in time of the date."""
+
+    seen: tuple[int, ...]
+    """Indices of the other dates that the methods see, in order."""
+
+    stretch: float
+    """How many times as far off the missing date is expected to be, at least 1."""
+
+    key: Hashable
+    """Equal for cases of equal outcome, among those of one series."""
+
+    def shown(self, block: Block, _target: int) -> tuple[Block, int]:
+        """What the methods see of ``block``, and which of its dates they predict."""
+        order = sorted((*self.seen, self.date))
+        at = order.index(self.date)
+        pixels, valid = block.pixels[order], block.valid[order]
+        pixels[at], valid[at] = 0, False
+        # What lies around shows nothing of the date either.
+        return Block(pixels, valid, block.days[order], block.box), at
+
+    def truth(self, block: Block, _target: int) -> Float:
+        """The date as it was observed, ``(band, y, x)``."""
+        out: Float = block.pixels[self.date]
+        return out
+
+
+def windows_read(extent: Box, *, size: int, overlap: int) -> list[Box]:
+    """The windows of a scene that are looked at, spread evenly."""
+    windows = list(lattice(extent, extent, size=size, overlap=overlap))
+    return windows[:: math.ceil(len(windows) / WINDOWS)]
+
+
+def hidden_dates(
+    days: Float, target: int, windows: Sequence[Box], valid: Sequence[Bool]
+) -> list[HiddenDate]:
+    """Choose the dates that stand in for one of which nothing was observed.
+
+    Parameters
+    ----------
+    days : ndarray, shape ``(time,)``
+        NaN where a date is not known.
+    target : int
+        Index of the missing date.
+    windows : sequence of Box
+        See `windows_read`.
+    valid : sequence of ndarray of bool, shape ``(time, y, x)``
+        Where each date was observed in each of them.
+
+    Returns
+    -------
+    list of HiddenDate
+        By date; empty where the series is too short for any.
+    """
+    if not math.isfinite(days[target]):
+        return []
+    shares = np.array([v.mean((1, 2)) for v in valid])  # (window, time)
+    share = shares.mean(0)
+    observed = [i for i in range(len(days)) if i != target and share[i] > SHOWN]
+    dates = [i for i in observed if math.isfinite(days[i])]
+    wide = _neighbours(days, days[target], dates)
+    reach = _reach(*wide)
+    if not math.isfinite(reach):
+        return []
+    sides = wide
+    found = _stand_ins(days, dates, share, sides)
+    while len(found) < FEWEST and max(s for s in sides if math.isfinite(s)) > 1:
+        sides = sides[0] / 1.5, sides[1] / 1.5
+        nearer = _stand_ins(days, dates, share, sides)
+        found = nearer if len(nearer) > len(found) else found
+    cost = {i: abs(math.log((r + 0.5) / (reach + 0.5))) - share[i] for i, (_, r) in found.items()}
+    chosen = sorted(sorted(found, key=lambda i: (cost[i], i))[:DATES])
+    each = max(CASES // max(len(chosen), 1), 1)
+    usual = float(np.median([found[i][1] for i in chosen])) if chosen else reach
+    stretch = math.sqrt(max(reach / max(usual, 0.5), 1.0))
+    cases = []
+    for i in chosen:
+        seen = found[i][0]
+        best = [int(w) for w in np.argsort(-shares[:, i], kind="stable") if shares[w, i] >= CLEAR]
+        for w in sorted(best[:each]):
+            key = (windows[w], float(days[i]), tuple(days[list(seen)].tolist()))
+            cases.append(HiddenDate(windows[w], valid[w][i], i, seen, stretch, key))
+    return cases
+
+
+def _neighbours(days: Float, day: float, dates: Sequence[int]) -> tuple[float, float]:
+    """Days from ``day`` back to the nearest of ``dates``, and on to it; infinite if none is."""
+    since = np.array([days[i] - day for i in dates], "float64")
+    before = np.min(-since, initial=np.inf, where=since <= 0)
+    after = np.min(since, initial=np.inf, where=since > 0)
+    return float(before), float(after)
+
+
+def _reach(before: float, after: float) -> float:
+    """One distance for two: what is drawn between two ends strays as far as from one so near."""
+    if math.isfinite(before) and math.isfinite(after):
+        return before * after / max(before + after, 1e-6)
+    return min(before, after)
+
+
+def _stand_ins(
+    days: Float, dates: Sequence[int], share: NDArray[np.float64], sides: tuple[float, float]
+) -> dict[int, tuple[tuple[int, ...], float]]:
+    """Clear dates, with the dates that are left when those near them go, and their reach."""
+    before, after = sides
+    found: dict[int, tuple[tuple[int, ...], float]] = {}
+    for i in dates:
+        if share[i] < CLEAR or any(days[k] == days[i] for k in found):
+            continue
+        left = tuple(
+            k for k in dates
+            if k != i and not -ALIKE * before < days[k] - days[i] < ALIKE * after
+        )  # fmt: skip
+        own = _neighbours(days, days[i], left)
+        if [math.isfinite(side) for side in own] == [math.isfinite(side) for side in sides]:
+            found[i] = left, _reach(*own)
+    return found

@@ -1,0 +1,1 @@
+"""Two dates compared: what changed beyond what season, light and noise explain."""
