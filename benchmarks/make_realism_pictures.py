@@ -34,9 +34,9 @@ PLACES = ((8, 8), (8, 96), (8, 184), (96, 40), (184, 130))
 RGB = [2, 1, 0]
 
 
-def shown(bands: NDArray[Any]) -> NDArray[np.float64]:
-    """Reflectances ``(b, y, x)`` of blue, green and red as a picture."""
-    out: NDArray[np.float64] = np.clip(np.moveaxis(bands[RGB], 0, -1) / 0.2, 0, 1) ** 0.75
+def shown(bands: NDArray[Any], white: float = 0.2) -> NDArray[np.float64]:
+    """Reflectances ``(b, y, x)`` of blue, green and red as a picture; ``white`` is shown white."""
+    out: NDArray[np.float64] = np.clip(np.moveaxis(bands[RGB], 0, -1) / white, 0, 1) ** 0.75
     return out
 
 
@@ -100,13 +100,14 @@ def picture_of_draws(folder: Path, temp: Path) -> None:
         0
     ]
     titled["any ground, 15 January"] = generate(temp / "any", size=192, day=winter).paths[0]
-    figure, axes = plt.subplots(2, 4, figsize=(10, 5.2), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(9, 4.9), layout="constrained")
     for axis, (title, path) in zip(axes.flat, titled.items(), strict=True):
         with rasterio.open(path) as src:
-            axis.imshow(shown(src.read() * 1e-4)[:192, :192], interpolation="nearest")
-        axis.set_title(title, fontsize=9)
+            image = shown(src.read() * 1e-4, 0.2 if "sample" in title else 0.35)
+        axis.imshow(image[:192, :192], interpolation="nearest")
+        axis.set_title(title, fontsize=10)
         axis.set_axis_off()
-    figure.savefig(folder / "generate.png", dpi=50)
+    figure.savefig(folder / "generate.png", dpi=54)
 
 
 def main() -> None:

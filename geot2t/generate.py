@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
-from geot2t.checkpoint import SHIPPED, Model, load_model
+from geot2t.checkpoint import SHIPPED, load_model
 from geot2t.errors import InputError, OutputError
 from geot2t.fill import Float, walk
-from geot2t.grid import Box, blocks, lattice
+from geot2t.grid import Box, blocks
 from geot2t.ground import ANY, Ground, Kind, Look, look, turn_of
 from geot2t.io.encode import encode
 from geot2t.io.item import build_item
@@ -32,7 +31,7 @@ from geot2t.io.place import Grid, degrees
 from geot2t.io.sink import metadata_of
 from geot2t.io.stack import Stack, open_stack
 from geot2t.model import pick_device
-from geot2t.realism import SIDE, percentile, scores
+from geot2t.realism import SIDE, Judge
 
 LIBRARY = "ground"
 """Name of the library that ships."""
@@ -93,8 +92,7 @@ def generate(
     Parameters
     ----------
     folder : str or Path
-        Where they are written, as ``draw_01.tif`` and so on, each with its STAC Item. It is made
-        if its parent exists.
+        Where ``draw_01.tif`` and so on go, each with its STAC Item. Made if its parent exists.
     count : int
         How many.
     day : date, optional
@@ -222,33 +220,9 @@ class _Draws:
         ]
 
 
-Judge = Callable[[Float], tuple[float, float | None]]
-"""Score of pixels ``(b, y, x)``, and its percentile among those of real ground if known."""
-
-
 def _judge(name: str | Path | None, device: str) -> Judge:
     chosen, model = pick_device(device), load_model(name)
-    return _Judged(model, chosen)
-
-
-class _Judged:
-    """The critic's mean score over the windows of a draw; a `Judge`."""
-
-    def __init__(self, model: Model, device: torch.device) -> None:
-        self._critic, self._device = model.critic.to(device), device
-        self._reference = model.card.get("realism", {}).get("window")
-
-    def __call__(self, pixels: Float) -> tuple[float, float | None]:
-        extent = Box(0, 0, *pixels.shape[1:])
-        found = []
-        for window in lattice(extent, extent, size=SIDE, overlap=0):
-            image = torch.from_numpy(pixels[:, *window.slices][None].copy()).to(self._device)
-            known = torch.ones_like(image[:, :1], dtype=torch.bool)
-            found.append(scores(self._critic, image, known)[1][0])
-        mean = float(np.mean(found))
-        if self._reference is None:
-            return mean, None
-        return mean, float(percentile(np.array(found), self._reference).mean())
+    return Judge(model.critic, model.card.get("realism", {}).get("window"), chosen)
 
 
 def _drawn(

@@ -19,6 +19,7 @@ from geot2t.bodies.t2t import Everywhere
 from geot2t.critic import Critic, own_normalised
 from geot2t.errors import InputError
 from geot2t.generator import STRIDE
+from geot2t.grid import Box, lattice
 
 SIDE = 128
 """Side in pixels of the windows by which a scene is scored."""
@@ -114,3 +115,35 @@ def percentile(values: Float, reference: Sequence[float]) -> Float:
     """
     levels = np.linspace(0, 100, len(reference))
     return np.interp(values, np.asarray(reference), levels).astype("float32")
+
+
+class Judge:
+    """The critic's mean score over the windows of an image of which all is known.
+
+    Parameters
+    ----------
+    critic : Critic
+        Moved to ``device``.
+    reference : sequence of float or None
+        As `percentile` takes it.
+    device : torch.device
+        Where to compute.
+    """
+
+    def __init__(
+        self, critic: Critic, reference: Sequence[float] | None, device: torch.device
+    ) -> None:
+        self._critic, self._reference, self._device = critic.to(device), reference, device
+
+    def __call__(self, pixels: Float) -> tuple[float, float | None]:
+        """Score of pixels ``(b, y, x)``, and its percentile if there is a reference."""
+        extent = Box(0, 0, *pixels.shape[1:])
+        found = []
+        for window in lattice(extent, extent, size=SIDE, overlap=0):
+            image = torch.from_numpy(pixels[:, *window.slices][None].copy()).to(self._device)
+            known = torch.ones_like(image[:, :1], dtype=torch.bool)
+            found.append(scores(self._critic, image, known)[1][0])
+        level = None
+        if self._reference is not None:
+            level = float(percentile(np.array(found), self._reference).mean())
+        return float(np.mean(found)), level

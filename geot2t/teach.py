@@ -136,7 +136,10 @@ class Teacher(Trainer):
             whole.append(whether[seen.mean((1, 2)) >= SEEN])
         parts = {"token": tokens, "window": whole}
         levels = np.arange(101)
-        return {k: np.percentile(np.concatenate(v), levels).tolist() for k, v in parts.items()}
+        return {
+            k: np.percentile(np.concatenate(v), levels).astype("float64").round(4).tolist()
+            for k, v in parts.items()
+        }
 
     def _averaged_critic(self) -> Critic:
         return cast("Critic", self.taught.module)

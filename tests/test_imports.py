@@ -70,7 +70,7 @@ HOMES = {
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
         "resume", "learner", "train", "adapt", "distributed", "views", "flaws", "lessons",
-        "realism", "teach", "score", "generate",
+        "realism", "teach", "score",
     },
     "torchvision": set(),
 }  # fmt: skip

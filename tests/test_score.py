@@ -149,6 +149,25 @@ def test_a_quality_raster_of_another_size_is_refused(scene: Path, judge: Path) -
         score(scene, model=judge)
 
 
+def test_the_critic_that_ships_finds_stripes_in_the_sample(sample: Path, tmp_path: Path) -> None:
+    clear, striped = tmp_path / "2022-06-12.tif", tmp_path / "striped.tif"
+    shutil.copy(sample / clear.name, clear)
+    with rasterio.open(clear) as src:
+        profile, values = src.profile, src.read()
+        names, scales = src.descriptions, src.scales
+    side = values.shape[2] // 2
+    lines = np.random.default_rng(0).normal(0, 0.3, values.shape[1])
+    change = lines[:, None] * values.std((1, 2), keepdims=True)
+    values[:, :, side:] = (values + change).clip(1, 65535)[:, :, side:]
+    with rasterio.open(striped, "w", **profile) as dst:
+        dst.write(values)
+        dst.descriptions, dst.scales = names, scales
+    before, after = (pixels(score(p, clouds="none").path)[0] for p in (clear, striped))
+    assert np.nanmean(before) > 30
+    assert np.nanmean(after[:, side:]) < 5
+    assert np.nanmean(after[:, : side // 2]) > np.nanmean(after[:, side:]) + 20
+
+
 # -- how scores come about -------------------------------------------------------------------------
 
 
