@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader, Dataset
 from geot2t import distributed
 from geot2t.critic import Critic, normalised
 from geot2t.generator import Generator, Guess
-from geot2t.lessons import lesson
 from geot2t.losses import (
     charbonnier,
     gradient_difference,
@@ -153,8 +152,6 @@ class Learner:
             guess = self.generator(batch.evidence, noise)
         losses = reconstruction(batch, guess, c)
         total = sum(losses.values(), torch.zeros((), device=self.device))
-        if c.adversarial > 0 and self.step % c.every == 0:
-            losses["lesson"] = self._teach_critic(batch, rng)
         if play:
             fake, real, tokens = self._pair(batch, guess)
             # Fused attention has no second derivative, which the penalties need.
@@ -183,14 +180,6 @@ class Learner:
         self.step += 1
         values = distributed.mean(torch.stack([*losses.values()])).tolist()
         return dict(zip(losses, values, strict=True))
-
-    def _teach_critic(self, batch: Sample, rng: np.random.Generator) -> Tensor:
-        loss = lesson(self.critic, batch, rng)
-        self.critic_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        distributed.average_gradients(self.critic)
-        self.critic_optimiser.step()
-        return loss
 
     def _train_critic(self, fake: Tensor, real: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         fake, real = fake.requires_grad_(), real.detach().requires_grad_()
