@@ -12,8 +12,9 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -76,19 +77,12 @@ class OutputPaths:
     def names(self) -> list[Path]:
         """All names that belong to the outputs, whether they are wanted or not.
 
-        Samples of an earlier run, of which there may have been more, are found on the disk.
+        Samples of an earlier run, of which there may have been more, are found on the disk: one
+        after the other, because a folder may hold many thousand files.
         """
         out = self.filled
         beside = (f"{out.stem}_{what}.tif" for what in ("quality", "error", "spread"))
-        begin = f"{out.stem}_sample_"
-        listed: list[str] = []
-        with suppress(OSError):  # a glob takes ten times as long among many thousand files
-            listed = os.listdir(out.parent)  # noqa: PTH208
-        drawn = [
-            out.with_name(name)
-            for name in listed
-            if name.startswith(begin) and re.fullmatch(r"\d+\.tif", name.removeprefix(begin))
-        ]
+        drawn = takewhile(Path.exists, (_sample(out, i) for i in count(1)))
         rasters = dict.fromkeys([out, *map(out.with_name, beside), *self.samples, *drawn])
         return [*with_sidecars(rasters), self.item, out.with_name(f"{out.stem}.html")]
 
@@ -98,6 +92,10 @@ class OutputPaths:
         ends = r"_quality\.tif|_error\.tif|_spread\.tif|_sample_\d+\.tif|\.json|\.html"
         final = rf"{re.escape(self.filled.name)}|{stem}(?:{ends})"
         return re.match(rf"\.(?:{final})\.part-{owner}", name) is not None
+
+
+def _sample(out: Path, number: int) -> Path:
+    return out.with_name(f"{out.stem}_sample_{number:02}.tif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +174,7 @@ def output_paths(
         quality=out.with_name(f"{out.stem}_quality.tif"),
         error=out.with_name(f"{out.stem}_error.tif") if error else None,
         item=out.with_name(f"{out.stem}.json"),
-        samples=tuple(
-            out.with_name(f"{out.stem}_sample_{i:02}.tif") for i in range(1, samples + 1)
-        ),
+        samples=tuple(_sample(out, i) for i in range(1, samples + 1)),
         spread=out.with_name(f"{out.stem}_spread.tif") if samples > 1 else None,
         report=out.with_name(f"{out.stem}.html") if report else None,
     )
