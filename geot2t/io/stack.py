@@ -290,7 +290,8 @@ def open_stack(
         bands_like(target, header)  # refuses what cannot be matched before anything is read
     headers = _with_common_scale([target, *others], notes)
     target = headers[0]
-    headers.sort(key=lambda h: (h.date is None, h.date or EPOCH, str(h.location)))
+    # Of one day, those given first come first, and win where they are as clear as others.
+    headers.sort(key=lambda h: (h.date is None, h.date or str(h.location)))
 
     given = None if cloud_mask is None else Path(cloud_mask)
     scenes = [
