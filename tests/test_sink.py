@@ -26,6 +26,7 @@ from geot2t.grid import Box
 from geot2t.io import lock, publish, raster
 from geot2t.io.checksums import sha256_file, verify
 from geot2t.io.encode import encode
+from geot2t.io.options import refusing
 from geot2t.io.sink import Outputs, open_outputs
 
 SHAPE = (4, 300, 700)
@@ -374,6 +375,18 @@ def test_a_misspelt_option_is_refused_however_quiet_the_program_is(
         assert not [r for r in caplog.records if r.levelno >= logging.WARNING], (
             "one error is enough"
         )
+
+
+def test_threads_that_write_at_once_leave_the_log_as_it_was() -> None:
+    log = logging.getLogger("rasterio._env")
+    before = log.level, log.propagate
+    first, second = refusing({}), refusing({})
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not log.propagate, "the second is still at it"
+    second.__exit__(None, None, None)
+    assert (log.level, log.propagate) == before
 
 
 @pytest.mark.parametrize(

@@ -642,3 +642,12 @@ def test_the_sample_is_understood(sample) -> None:
     assert np.isfinite(stack.wavelengths).all()
     target = stack.validity[stack.target]
     assert {v.split()[0] for v in target} >= {"SCL", "mask"}
+
+
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_of_two_files_of_a_day_that_are_as_clear_the_first_given_is_used(tmp_path, first):
+    scene = write(tmp_path / "2024-05-02.tif")
+    doubles = {name: write(tmp_path / name / "2024-05-01.tif") for name in "az"}
+    given = [doubles.pop(first), *doubles.values()]
+    with open_stack(scene, given) as stack:
+        assert stack.paths[1 - stack.target] == given[0]

@@ -209,26 +209,47 @@ def refusing(options: Mapping[str, str]) -> Iterator[None]:
                 heard.append(record.getMessage())
 
     listener = Listener(logging.WARNING)
-    logger = logging.getLogger("rasterio._env")
-    before = logger.level, logger.propagate
-    logger.addHandler(listener)
-    # Heard here whatever the program around it wants to hear, and by nobody else: it is one error.
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
     try:
-        yield
+        with _overheard(listener):
+            yield
     except OutputError as error:
         # GDAL's first complaint tells more than the error that follows from it.
         said = heard[0] if heard else str(error)
         if options:
             raise InputError(_refusal(options, said)) from error
         raise
-    finally:
-        logger.removeHandler(listener)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
     if options and heard:
         raise InputError(_refusal(options, heard[0]))
+
+
+_GDAL_LOG = logging.getLogger("rasterio._env")
+_LISTENING = threading.Lock()
+_listeners: list[logging.Handler] = []
+_usual: list[tuple[int, bool]] = []  # what the log is like when nobody listens
+
+
+@contextmanager
+def _overheard(listener: logging.Handler) -> Iterator[None]:
+    """Let ``listener`` hear what GDAL says, whatever the program around wants to hear.
+
+    Nobody else does: it becomes one error. Several threads may listen at once.
+    """
+    with _LISTENING:
+        if not _listeners:
+            _usual[:] = [(_GDAL_LOG.level, _GDAL_LOG.propagate)]
+            _GDAL_LOG.setLevel(logging.WARNING)
+            _GDAL_LOG.propagate = False
+        _listeners.append(listener)
+        _GDAL_LOG.addHandler(listener)
+    try:
+        yield
+    finally:
+        with _LISTENING:
+            _GDAL_LOG.removeHandler(listener)
+            _listeners.remove(listener)
+            if not _listeners:
+                level, _GDAL_LOG.propagate = _usual[0]
+                _GDAL_LOG.setLevel(level)
 
 
 def _refusal(options: Mapping[str, str], said: str) -> str:
