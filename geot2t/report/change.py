@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from geot2t.io.picture import png
-from geot2t.report.page import data_uri, policy
+from geot2t.report.page import Cell, Table, data_uri, fill_template
 
 ROWS = {
     "change": "changed",
@@ -77,35 +74,44 @@ def render(item: Mapping[str, Any], looks: Sequence[Look]) -> str:
     looks : sequence of Look
         Those of one choice of colours after another.
     """
-    here = files("geot2t.report")
-    template, style, script = (
-        here.joinpath(name).read_text("utf-8")
-        for name in ("page.change.html", "page.css", "page.js")
-    )
     said = item["properties"]
     methods = list(said["geot2t:bands"][0]["median_error"])
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(template).render(
-        policy=policy(style, script),
-        style=Markup(style),  # noqa: S704  our own file
-        script=Markup(script),  # noqa: S704  our own file
+    return fill_template(
+        "change.html",
         name=item["id"],
         verdict=_verdict(said),
         facts=_facts(said),
         notes=said["geot2t:warnings"],
-        columns=("", "hectares", "pixels", "of what was judged"),
-        areas=rows(said),
+        areas=_table("Areas", ("", "hectares", "pixels", "of what was judged"), rows(said)),
         views=_views(looks),
         how=_how(said),
-        methods=methods,
-        bands=[
-            (b["band"], *(f"{b['median_error'][m]:.4g}" for m in methods), b["method"])
-            for b in said["geot2t:bands"]
-        ],
+        bands=_table(
+            "Median error of the prediction on hidden pixels, in the units of the file",
+            ("band", *methods, "used"),
+            [
+                (b["band"], *(f"{b['median_error'][m]:.4g}" for m in methods), b["method"])
+                for b in said["geot2t:bands"]
+            ],
+        ),
         options=[(k, str(v)) for k, v in said["geot2t:options"].items() if v is not None],
     )
+
+
+def _table(title: str, columns: Sequence[str], texts: Sequence[Sequence[str]]) -> Table:
+    """A table of texts, the first of each row its name."""
+    return Table(
+        title,
+        [(column, "") for column in columns],
+        [[Cell(text, key=_key(text), head=i == 0) for i, text in enumerate(row)] for row in texts],
+    )
+
+
+def _key(text: str) -> float | str:
+    """By which a column is sorted."""
+    try:
+        return float(text.removesuffix(" %"))
+    except ValueError:
+        return text
 
 
 def _verdict(said: Mapping[str, Any]) -> str:

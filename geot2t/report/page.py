@@ -134,7 +134,7 @@ def fill_template(template: str, **shown: Any) -> str:
     here = files("geot2t.report")
     texts = {
         file: here.joinpath(file).read_text("utf-8")
-        for file in (template, "parts.html", "page.css", "page.js")
+        for file in (template, "frame.html", "parts.html", "page.css", "page.js")
     }
     style, script = texts.pop("page.css"), texts.pop("page.js")
     environment = Environment(
