@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-import torch
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geot2t.checkpoint import Model, save_model
 from geot2t.cli import main
-from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import InputError
 from geot2t.generate import BANDS, generate, library
-from geot2t.generator import Generator, GeneratorConfig
 from geot2t.ground import ANY, WAVELENGTHS, Ground, look, season_terms, turn_of
 
 RGBN = np.array([0.492, 0.560, 0.665, 0.833])
-SMALL = {"token_dim": 8, "embed_dim": 16, "depth": 1, "heads": 2}
 
 
 def run(*arguments: object) -> Result:
@@ -34,25 +28,6 @@ def run(*arguments: object) -> Result:
 def pixels(path: Path) -> np.ndarray:
     with rasterio.open(path) as file:
         return file.read()
-
-
-@pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small critic at random."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
-    card = {"realism": {kind: np.linspace(-1, 1, 101).tolist() for kind in ("token", "window")}}
-    critic = Critic(CriticConfig(**SMALL)).eval()
-    save_model(path, Model(Generator(GeneratorConfig(**SMALL)), critic, "judge", "", card))
-    return path
-
-
-@pytest.fixture
-def scene(tmp_path: Path, sample: Path) -> Path:
-    """The cloudy date of the sample, with its quality rasters."""
-    for file in sample.glob("2022-06-10*.tif"):
-        shutil.copy(file, tmp_path)
-    return tmp_path / "2022-06-10.tif"
 
 
 # -- the library -----------------------------------------------------------------------------------
@@ -184,24 +159,24 @@ def test_existing_draws_are_not_replaced_unasked(judge: Path, tmp_path: Path) ->
 # -- like a scene ----------------------------------------------------------------------------------
 
 
-def test_a_draw_like_a_scene_has_its_grid_and_its_look(scene: Path, judge: Path) -> None:
-    path = generate(scene.parent / "d", like=scene, model=judge).paths[0]
-    with rasterio.open(scene) as src, rasterio.open(path) as dst:
+def test_a_draw_like_a_scene_has_its_grid_and_its_look(cloudy: Path, judge: Path) -> None:
+    path = generate(cloudy.parent / "d", like=cloudy, model=judge).paths[0]
+    with rasterio.open(cloudy) as src, rasterio.open(path) as dst:
         for what in ("crs", "transform", "shape", "dtypes", "nodata", "scales", "descriptions"):
             assert getattr(dst, what) == getattr(src, what), what
         real, drawn = src.read().astype(float), dst.read().astype(float)
     clear = (real > 0).all(0)
-    with rasterio.open(scene.with_name("2022-06-10_mask.tif")) as file:
+    with rasterio.open(cloudy.with_name("2022-06-10_mask.tif")) as file:
         clear &= file.read(1) == 0
     ratio = np.median(drawn, (1, 2)) / np.median(real[:, clear], 1)
     assert ((ratio > 1 / 3) & (ratio < 3)).all()
 
 
-def test_a_scene_moved_to_its_own_date_stays_and_to_winter_darkens(scene: Path) -> None:
-    same = generate(scene.parent / "same", like=scene, day=date(2022, 6, 10)).paths[0]
-    winter = generate(scene.parent / "winter", like=scene, day=date(2022, 1, 10))
+def test_a_scene_moved_to_its_own_date_stays_and_to_winter_darkens(cloudy: Path) -> None:
+    same = generate(cloudy.parent / "same", like=cloudy, day=date(2022, 6, 10)).paths[0]
+    winter = generate(cloudy.parent / "winter", like=cloudy, day=date(2022, 1, 10))
     assert [p.name for p in winter.paths] == ["2022-01-10.tif"]
-    with rasterio.open(scene) as src, rasterio.open(same) as moved:
+    with rasterio.open(cloudy) as src, rasterio.open(same) as moved:
         before, after = src.read(), moved.read()
     shown = (after > 0).all(0)
     assert 0.5 < shown.mean() < 1  # clouds are not ground, and are not moved
@@ -211,6 +186,6 @@ def test_a_scene_moved_to_its_own_date_stays_and_to_winter_darkens(scene: Path) 
     assert winter.items[0]["properties"]["geot2t:moved_from"] == "2022-06-10"
 
 
-def test_a_move_has_one_outcome(scene: Path, tmp_path: Path) -> None:
+def test_a_move_has_one_outcome(cloudy: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leave --count out"):
-        generate(tmp_path / "d", like=scene, day=date(2022, 1, 1), count=2)
+        generate(tmp_path / "d", like=cloudy, day=date(2022, 1, 1), count=2)

@@ -37,47 +37,28 @@ def pixels(path: Path) -> np.ndarray:
         return file.read()
 
 
-@pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small critic at random, and what it says of real ground."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
-    card = {"realism": {kind: np.linspace(-1, 1, 101).tolist() for kind in ("token", "window")}}
-    critic = Critic(CriticConfig(**SMALL)).eval()
-    save_model(path, Model(Generator(GeneratorConfig(**SMALL)), critic, "judge", "", card))
-    return path
-
-
-@pytest.fixture
-def scene(tmp_path: Path, sample: Path) -> Path:
-    """The cloudy date of the sample, with its quality rasters."""
-    for file in sample.glob("2022-06-10*.tif"):
-        shutil.copy(file, tmp_path)
-    return tmp_path / "2022-06-10.tif"
-
-
 # -- what is written -------------------------------------------------------------------------------
 
 
-def test_the_map_lies_where_the_scene_does(scene: Path, judge: Path) -> None:
-    result = run("score", scene, "--model", judge, "--attention")
+def test_the_map_lies_where_the_scene_does(cloudy: Path, judge: Path) -> None:
+    result = run("score", cloudy, "--model", judge, "--attention")
     assert result.exit_code == 0, result.stderr
-    out = scene.with_name("2022-06-10_score.tif")
+    out = cloudy.with_name("2022-06-10_score.tif")
     assert result.stdout == f"{out}\n"
-    beside = scene.with_name("2022-06-10_score_attention.tif")
-    with rasterio.open(scene) as src, rasterio.open(out) as dst, rasterio.open(beside) as looked:
+    beside = cloudy.with_name("2022-06-10_score_attention.tif")
+    with rasterio.open(cloudy) as src, rasterio.open(out) as dst, rasterio.open(beside) as looked:
         for file in (dst, looked):
             assert (file.crs, file.transform, file.shape) == (src.crs, src.transform, src.shape)
         assert dst.descriptions == ("token", "window")
         assert dst.dtypes == ("float32", "float32")
         assert "percentile" in dst.tags(1)["MEANING"]
-    assert scenes_in(scene.parent) == [scene]  # a map is no scene
+    assert scenes_in(cloudy.parent) == [cloudy]  # a map is no cloudy
 
 
-def test_only_what_was_observed_is_scored(scene: Path, judge: Path) -> None:
-    found = score(scene, model=judge)
+def test_only_what_was_observed_is_scored(cloudy: Path, judge: Path) -> None:
+    found = score(cloudy, model=judge)
     token, window = pixels(found.path)
-    with scoring.open_stack(scene) as stack:
+    with scoring.open_stack(cloudy) as stack:
         _, valid = stack.read_target(stack.extent)
     assert np.isnan(token[~valid]).all()
     assert np.isfinite(token[valid]).mean() > 0.9
@@ -91,9 +72,9 @@ def test_only_what_was_observed_is_scored(scene: Path, judge: Path) -> None:
     assert mean == pytest.approx(np.nanmean(token), abs=1e-3)
 
 
-def test_filled_pixels_are_scored_and_told_apart(scene: Path, judge: Path) -> None:
-    filled = scene.with_name("filled.tif")
-    assert run("inpaint", scene, "-o", filled, "--method", "fillnodata").exit_code == 0
+def test_filled_pixels_are_scored_and_told_apart(cloudy: Path, judge: Path) -> None:
+    filled = cloudy.with_name("filled.tif")
+    assert run("inpaint", cloudy, "-o", filled, "--method", "fillnodata").exit_code == 0
     quality = filled.with_name("filled_quality.tif")
     with rasterio.open(quality, "r+") as file:
         provenance = file.read(1)
@@ -110,43 +91,43 @@ def test_filled_pixels_are_scored_and_told_apart(scene: Path, judge: Path) -> No
     )
 
 
-def test_the_item_vouches_for_the_files(scene: Path, judge: Path) -> None:
-    found = score(scene, model=judge, attend=True)
+def test_the_item_vouches_for_the_files(cloudy: Path, judge: Path) -> None:
+    found = score(cloudy, model=judge, attend=True)
     assert run("verify", found.path).exit_code == 0
     item = json.loads(found.path.with_suffix(".json").read_text())
     assert set(item["assets"]) == {"score", "attention"}
     assert item["properties"]["datetime"] == "2022-06-10T00:00:00Z"
-    assert not [p for p in scene.parent.iterdir() if "part" in p.name]
+    assert not [p for p in cloudy.parent.iterdir() if "part" in p.name]
 
 
-def test_an_existing_map_is_refused_before_any_work(scene: Path, judge: Path) -> None:
-    out = scene.with_name("2022-06-10_score.json")
+def test_an_existing_map_is_refused_before_any_work(cloudy: Path, judge: Path) -> None:
+    out = cloudy.with_name("2022-06-10_score.json")
     out.write_text("mine")
-    result = run("score", scene, "--model", judge)
+    result = run("score", cloudy, "--model", judge)
     assert result.exit_code == 1
     assert result.stderr == f"Error: {out} exists; pass --overwrite to replace it\n"
     assert out.read_text() == "mine"
-    assert run("score", scene, "--model", judge, "--overwrite").exit_code == 0
+    assert run("score", cloudy, "--model", judge, "--overwrite").exit_code == 0
 
 
-def test_a_critic_that_knows_no_real_ground_is_refused(scene: Path, tmp_path: Path) -> None:
+def test_a_critic_that_knows_no_real_ground_is_refused(cloudy: Path, tmp_path: Path) -> None:
     path = tmp_path / "new.safetensors"
     save_model(path, Model(Generator(GeneratorConfig(**SMALL)), Critic(CriticConfig(**SMALL))))
-    result = run("score", scene, "--model", path)
+    result = run("score", cloudy, "--model", path)
     assert result.exit_code == 1
     assert "train --only critic" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_a_quality_raster_of_another_size_is_refused(scene: Path, judge: Path) -> None:
+def test_a_quality_raster_of_another_size_is_refused(cloudy: Path, judge: Path) -> None:
     with rasterio.open(
-        scene.with_name("2022-06-10_quality.tif"), "w", driver="GTiff", width=8, height=8, count=1,
+        cloudy.with_name("2022-06-10_quality.tif"), "w", driver="GTiff", width=8, height=8, count=1,
         dtype="uint8", transform=rasterio.Affine(10, 0, 0, 0, -10, 0),
     ) as file:  # fmt: skip
         file.write(np.ones((1, 8, 8), "uint8"))
         file.descriptions = ("provenance",)
     with pytest.raises(InputError, match="is 8x8, its scene"):
-        score(scene, model=judge)
+        score(cloudy, model=judge)
 
 
 def test_the_critic_that_ships_finds_stripes_in_the_sample(sample: Path, tmp_path: Path) -> None:

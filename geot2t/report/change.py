@@ -82,7 +82,11 @@ def render(item: Mapping[str, Any], looks: Sequence[Look]) -> str:
         verdict=_verdict(said),
         facts=_facts(said),
         notes=said["geot2t:warnings"],
-        areas=_table("Areas", ("", "hectares", "pixels", "of what was judged"), rows(said)),
+        areas=_table(
+            "What became of the ground",
+            ("", "hectares", "pixels", "of what was judged"),
+            rows(said),
+        ),
         views=_views(looks),
         how=_how(said),
         bands=_table(
