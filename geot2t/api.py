@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from geot2t import jobs, seasons
 from geot2t.errors import InputError
+from geot2t.filling import Result
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 
 @overload
-def inpaint(scene: str | Path, *args: Any, **options: Any) -> jobs.Result: ...
+def inpaint(scene: str | Path, *args: Any, **options: Any) -> Result: ...
 @overload
 def inpaint(scene: DataArray | Dataset, **options: Any) -> Dataset: ...
 def inpaint(
     scene: str | Path | DataArray | Dataset, *args: Any, **options: Any
-) -> jobs.Result | Dataset:
+) -> Result | Dataset:
     """Fill the unobserved pixels of a raster file, or of a cube of xarray.
 
     Parameters

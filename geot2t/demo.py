@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from geot2t.errors import InputError, OutputError
-from geot2t.jobs import Result, inpaint
+from geot2t.filling import Result
+from geot2t.jobs import inpaint
 from geot2t.stream import Progress
 
 SAMPLE = Path(__file__).parent / "data" / "sample"

@@ -14,11 +14,11 @@ from typing import Any
 from geot2t.calibrate import Outcomes
 from geot2t.errors import InputError, OutputError
 from geot2t.fill import Estimates
+from geot2t.filling import Result, Work, fill_whole, outputs_of
 from geot2t.io.collection import check_list, write_collection
 from geot2t.io.publish import check_targets, output_paths, refuse
 from geot2t.io.series import open_series
 from geot2t.io.stack import EPOCH, Location, Stack
-from geot2t.jobs import Result, Work, fill_whole, outputs_of
 from geot2t.methods import AUTO
 from geot2t.preview import draw, previews
 from geot2t.request import Request

@@ -19,7 +19,7 @@ import pytest
 import rasterio
 from click.testing import CliRunner, Result
 
-from geot2t import jobs
+from geot2t import filling
 from geot2t.cli import main
 from geot2t.fill import Prediction
 
@@ -43,7 +43,7 @@ class Mean:
 
 @pytest.fixture(autouse=True)
 def _quick_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_load", lambda *_: (Mean(), {"name": "mean"}))
+    monkeypatch.setattr(filling, "_load", lambda *_: (Mean(), {"name": "mean"}))
 
 
 @pytest.fixture
@@ -209,12 +209,12 @@ def test_a_signal_ends_the_run_and_leaves_nothing(
 ) -> None:
     code = (
         "import sys, time\n"
-        "from geot2t import jobs\n"
+        "from geot2t import filling\n"
         "from geot2t.cli import main\n"
         "def wait(*_, **__):\n"
         "    print('computing', flush=True)\n"
         "    time.sleep(30)\n"
-        "jobs.Lazy.__call__ = wait\n"
+        "filling.Lazy.__call__ = wait\n"
         "main(sys.argv[1:])\n"
     )
     before = state(folder)

@@ -52,7 +52,7 @@ LAYERS = [
     },
     {"model", "methods", "realism"},
     {"tiles", "lessons", "resume", "request", "said", "xr", "cloudmask", "report"},
-    {"learner", "train", "teach", "adapt", "jobs", "seasons", "score", "generate"},
+    {"learner", "train", "teach", "adapt", "filling", "jobs", "seasons", "score", "generate"},
     {"about", "viewing", "doctor", "demo", "evaluation", "difference", "api", "batch"},
     {"commands"},
     {"cli"},

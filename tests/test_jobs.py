@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
-from geot2t import jobs
+from geot2t import filling, jobs
 from geot2t.errors import Geot2tError, InputError
 from geot2t.fill import Block, Prediction
 from geot2t.grid import Box
@@ -228,7 +228,7 @@ def test_a_scene_without_gaps_is_copied_and_no_model_is_loaded(place, monkeypatc
     def refuse(*_: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(jobs, "_load", refuse)
+    monkeypatch.setattr(filling, "_load", refuse)
     scene = place()
     result = inpaint(scene, clouds="qa")
     np.testing.assert_array_equal(read(result.path), read(scene))
@@ -386,7 +386,7 @@ def test_inputs_are_never_overwritten(place) -> None:
 
 
 def test_long_series_are_shortlisted(place, monkeypatch) -> None:
-    monkeypatch.setattr(jobs, "MOST_DATES", 4)
+    monkeypatch.setattr(filling, "MOST_DATES", 4)
     scene = place(hidden=disc())
     others = [place(f"2024-06-{day:02}.tif", shape=(HEIGHT, WIDTH)) for day in range(1, 10)]
     result = fill(scene, series=others)

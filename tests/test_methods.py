@@ -15,7 +15,7 @@ import rasterio
 from click.testing import CliRunner
 from rasterio.windows import Window
 
-from geot2t import jobs
+from geot2t import filling, jobs
 from geot2t.baselines import METHODS, SPATIAL, space
 from geot2t.cli import main
 from geot2t.errors import InputError
@@ -59,7 +59,7 @@ def test_each_baseline_fills_a_scene_and_leaves_what_was_observed(
     def refuse(*_: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(jobs, "_load", refuse)
+    monkeypatch.setattr(filling, "_load", refuse)
     scene = folder / "2022-06-10.tif"
     result = jobs.inpaint(
         scene, tmp_path / "out.tif", series=folder, method=method, window=64, overlap=16

@@ -23,12 +23,12 @@ from geot2t.batch.journal import DONE, FAILED, KEPT, Entry, fingerprint
 from geot2t.batch.listing import Job
 from geot2t.errors import BusyError, Geot2tError
 from geot2t.fill import walk
+from geot2t.filling import Known, Result, Work, open_scene, outputs_of, run, write_to
 from geot2t.grid import Box, blocks
 from geot2t.io.parts import reading_part, writing_part
 from geot2t.io.publish import output_paths
 from geot2t.io.sink import metadata_of
 from geot2t.io.stack import Stack
-from geot2t.jobs import Known, Result, Work, open_scene, outputs_of, run, write_to
 from geot2t.request import Request
 from geot2t.stac import load_items
 from geot2t.stream import Tally, Written

@@ -23,13 +23,13 @@ from geot2t.difference.stream import Compared, Comparison
 from geot2t.difference.told import found, warnings_of
 from geot2t.errors import InputError
 from geot2t.fill import Estimates, walk
+from geot2t.filling import Lazy, layout_of
 from geot2t.grid import Box
 from geot2t.io.area import PixelAreas
 from geot2t.io.change_item import change_item
 from geot2t.io.compared import ChangeOutputs, default_change, open_change
 from geot2t.io.inputs import Given
 from geot2t.io.stack import Stack
-from geot2t.jobs import Lazy, layout_of
 from geot2t.methods import AUTO
 from geot2t.request import Request
 from geot2t.stream import Progress
