@@ -26,8 +26,9 @@ from geot2t.clouds import CloudShapes
 from geot2t.errors import InputError
 from geot2t.generator import STRIDE, Evidence
 from geot2t.io.place import overlap
+from geot2t.places import Place
 from geot2t.prior import LOCAL, Prior
-from geot2t.tiles import WIDE, Place, Sample, Window, Windows
+from geot2t.tiles import WIDE, Sample, Window, Windows
 
 
 class Pool(Dataset[Sample]):

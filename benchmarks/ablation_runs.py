@@ -24,8 +24,9 @@ from geot2t.io.publish import write_bytes
 from geot2t.learner import Learner, TrainConfig
 from geot2t.metrics import errors, texture
 from geot2t.model import pick_device
+from geot2t.places import find_places
 from geot2t.prior import estimate_prior
-from geot2t.tiles import Sample, Windows, find_places
+from geot2t.tiles import Sample, Windows
 
 Row = dict[str, Any]
 """What is known of one method: its ``name`` and ``title``; the row of its job that it should beat

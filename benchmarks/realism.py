@@ -36,8 +36,9 @@ from geot2t.flaws import FLAWS, flawed
 from geot2t.generator import STRIDE
 from geot2t.lessons import SURE, composite
 from geot2t.metrics import auroc
+from geot2t.places import Place, find_places
 from geot2t.realism import SIDE, scores
-from geot2t.tiles import Place, Sample, Windows, find_places
+from geot2t.tiles import Sample, Windows
 
 FILL = "median composite"
 BANDS = 13

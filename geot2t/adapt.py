@@ -23,7 +23,8 @@ from geot2t.errors import InputError
 from geot2t.generator import Generator
 from geot2t.io.stack import Stack
 from geot2t.learner import TrainConfig, averaging, reconstruction
-from geot2t.tiles import Place, Sample, Windows, drawn_batch
+from geot2t.places import Place
+from geot2t.tiles import Sample, Windows, drawn_batch
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,9 @@ from geot2t.grid import Box
 from geot2t.learner import TrainConfig, averaging
 from geot2t.lessons import composite, lesson, pair
 from geot2t.metrics import auroc
+from geot2t.places import Place
 from geot2t.realism import SEEN, SIDE, scores
-from geot2t.tiles import Place, Sample, Windows
+from geot2t.tiles import Sample, Windows
 from geot2t.train import Trainer, train
 
 REFERENCE = 384

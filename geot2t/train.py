@@ -21,8 +21,9 @@ from geot2t.generator import Generator, GeneratorConfig
 from geot2t.grid import Box
 from geot2t.learner import Learner, TrainConfig
 from geot2t.model import pick_device
+from geot2t.places import Place, find_places, split
 from geot2t.resume import load_state, remove_state, save_state
-from geot2t.tiles import Place, Windows, find_places, split
+from geot2t.tiles import Windows
 
 HELD_BACK = 32
 """Held-back windows."""

@@ -21,7 +21,8 @@ from geot2t.clouds import CloudShapes
 from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig
-from geot2t.tiles import Windows, find_places
+from geot2t.places import find_places
+from geot2t.tiles import Windows
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

@@ -17,7 +17,8 @@ from geot2t.cli import main
 from geot2t.clouds import CloudShapes
 from geot2t.errors import InputError
 from geot2t.io import Stack, open_stack, scenes_in
-from geot2t.tiles import Place, Windows
+from geot2t.places import Place
+from geot2t.tiles import Windows
 
 CPU = torch.device("cpu")
 SCENE = "2022-06-10.tif"

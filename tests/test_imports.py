@@ -51,7 +51,7 @@ LAYERS = [
         "baselines",
     },
     {"model", "methods", "realism"},
-    {"tiles", "lessons", "resume", "request", "said", "xr", "cloudmask", "report"},
+    {"places", "tiles", "lessons", "resume", "request", "said", "xr", "cloudmask", "report"},
     {"learner", "train", "teach", "adapt", "filling", "jobs", "seasons", "score", "generate"},
     {"about", "viewing", "doctor", "demo", "evaluation", "difference", "api", "batch"},
     {"commands"},

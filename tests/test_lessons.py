@@ -19,8 +19,9 @@ from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig
 from geot2t.learner import TrainConfig
 from geot2t.lessons import composite, lesson, pair
+from geot2t.places import find_places
 from geot2t.teach import Teacher, teach
-from geot2t.tiles import Sample, Windows, batch_of, find_places
+from geot2t.tiles import Sample, Windows, batch_of
 from geot2t.views import STATISTICS, VIEWS, views
 
 CPU = torch.device("cpu")

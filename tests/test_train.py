@@ -14,7 +14,8 @@ from geot2t.checkpoint import load_model
 from geot2t.clouds import CloudShapes
 from geot2t.errors import InputError
 from geot2t.learner import TrainConfig
-from geot2t.tiles import Windows, batch_of, find_places, split
+from geot2t.places import find_places, split
+from geot2t.tiles import Windows, batch_of
 from geot2t.train import Trainer, train
 
 SMALL = TrainConfig(steps=6, batch=1, pool=6, ramp=(0.2, 0.5), every=2, seed=3)
