@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from geot2t import pipeline
 from geot2t.fill import walk
 from geot2t.grid import Box
+from geot2t.io.maps import Layer, open_maps
 from geot2t.io.observed import NO_DATA as NOTHING
 from geot2t.io.observed import Scene
-from geot2t.io.single import open_single
 from geot2t.io.sink import metadata_of
 from geot2t.io.stack import open_stack
 from geot2t.stac import Item
@@ -23,6 +23,12 @@ from geot2t.stream import Progress
 
 OBSERVED, HIDDEN, NO_DATA = range(3)
 """Values of the raster. Whatever is not 0 was not observed."""
+
+
+_LAYER = Layer(
+    "mask", "Where the ground was not observed", ["not observed"],
+    classes=["observed", "hidden", "no data"], dtype="uint8", nodata=None,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +113,18 @@ def cloud_mask(
         counts, partly = np.zeros(3, "int64"), 0
         told: dict[str, NDArray[np.int64]] = {}
         total = extent.height * extent.width
-        with open_single(
+        with open_maps(
             path,
             stack.metadata or metadata_of(stack.paths[stack.target]),
-            dtype="uint8",
-            bands=["not observed"],
-            tags={"CLASS_0": "observed", "CLASS_1": "hidden", "CLASS_2": "no data"},
+            [_LAYER],
+            item=False,
             inputs=[file for files in stack.files for file in files],
             overwrite=overwrite,
-        ) as raster:
+        ) as maps:
 
             def write(found: _Found) -> None:
                 nonlocal partly
-                raster.write(found.box, found.values[None])
+                maps.write(found.box, {_LAYER.key: found.values[None]})
                 # Comparing bytes is many times as quick as np.bincount.
                 counts[:] += [np.count_nonzero(found.values == value) for value in range(3)]
                 partly += found.partly
@@ -129,11 +134,12 @@ def cloud_mask(
                     progress(int(counts.sum()), total)
 
             pipeline.overlap(
-                walk(extent, *raster.block),
+                walk(extent, *maps.block),
                 lambda box: _read(seen, box, keep_nodata=keep_nodata),
                 lambda found: found,
                 write,
             )
+            maps.commit(overwrite=overwrite)
         shares = counts / total
         return CloudMask(
             path=path,

@@ -185,13 +185,13 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, command: list[str]) -> None:
 
 
 def test_a_scene_that_vanishes_is_one_line(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = cloudmask.open_single
+    real = cloudmask.open_maps
 
     def gone(*arguments: Any, **options: Any) -> Any:
         scene.unlink()
         return real(*arguments, **options)
 
-    monkeypatch.setattr(cloudmask, "open_single", gone)
+    monkeypatch.setattr(cloudmask, "open_maps", gone)
     with pytest.raises(RasterReadError, match=r"2022-06-10\.tif"):
         cloud_mask(scene)
     assert not list(scene.parent.glob("*cloud_mask*"))

@@ -1,4 +1,4 @@
-"""Maps on the grid of a scene that are no fill of it, with an item; whole or not at all."""
+"""Maps on the grid of a scene that are no fill of it; whole or not at all."""
 
 from __future__ import annotations
 
@@ -48,8 +48,11 @@ class Layer:
     bands: Sequence[str]
     """What each of its bands is called."""
 
-    meanings: Sequence[str]
+    meanings: Sequence[str] = ()
     """What the values of each band mean."""
+
+    classes: Sequence[str] = ()
+    """What the values 0, 1, ... of its only band mean."""
 
     dtype: str = "float32"
     """Type of its values."""
@@ -78,7 +81,9 @@ class Layer:
 class Maps:
     """Rasters while they are written, block by block; made by `open_maps`."""
 
-    def __init__(self, paths: OneRaster, item: Path, rasters: Mapping[str, RasterPart]) -> None:
+    def __init__(
+        self, paths: OneRaster, item: Path | None, rasters: Mapping[str, RasterPart]
+    ) -> None:
         self.paths, self._item, self._rasters = paths, item, rasters
         self.done = False
         """Whether all is there under its final name."""
@@ -98,8 +103,10 @@ class Maps:
         for key, raster in self._rasters.items():
             raster.write(box, values[key])
 
-    def commit(self, item: Mapping[str, Any], *, overwrite: bool) -> dict[str, Any]:
+    def commit(self, item: Mapping[str, Any] | None = None, *, overwrite: bool) -> dict[str, Any]:
         """Finish and read back, write the item, give all their final names; returns the item.
+
+        It is empty where none was asked for.
 
         Raises
         ------
@@ -113,11 +120,13 @@ class Maps:
             parts[raster.path] = raster.part
             if sidecar(raster.part).exists():
                 parts[sidecar(raster.path)] = sidecar(raster.part)
-        whole = with_checksums(item, self.rasters, parts)
-        part = part_path(self._item)
-        with gdal_errors(self._item):
-            part.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-        publish(self.paths, {**parts, self._item: part}, overwrite=overwrite)
+        whole: dict[str, Any] = {}
+        if item is not None and self._item is not None:
+            whole = with_checksums(item, self.rasters, parts)
+            part = parts[self._item] = part_path(self._item)
+            with gdal_errors(self._item):
+                part.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        publish(self.paths, parts, overwrite=overwrite)
         self.done = True
         return whole
 
@@ -128,6 +137,7 @@ def open_maps(
     meta: RasterMeta,
     layers: Sequence[Layer],
     *,
+    item: bool = True,
     may_have: Iterable[str] = (),
     inputs: Iterable[Path] = (),
     overwrite: bool = False,
@@ -142,6 +152,8 @@ def open_maps(
         Metadata of the scene whose grid they share.
     layers : sequence of Layer
         The rasters.
+    item : bool
+        Whether an item goes with them.
     may_have : iterable of str
         Keys of rasters that an earlier run may have written beside ``out``.
     inputs : iterable of Path
@@ -158,12 +170,20 @@ def open_maps(
     """
     out = geotiff_path(out)
     named = {layer.key: out.with_name(f"{out.stem}_{layer.key}.tif") for layer in layers[1:]}
-    item = out.with_name(f"{out.stem}.json")
-    others = [*named.values(), item, *(out.with_name(f"{out.stem}_{k}.tif") for k in may_have)]
+    page = out.with_name(f"{out.stem}.json") if item else None
+    others = [
+        *named.values(),
+        *([page] if page else ()),
+        *(out.with_name(f"{out.stem}_{k}.tif") for k in may_have),
+    ]
     paths = OneRaster(out, tuple(dict.fromkeys(others)))
     check_targets(paths, inputs, overwrite=overwrite)
-    cells = sum(len(layer.bands) * np.dtype(layer.dtype).itemsize for layer in layers)
-    check_space(out.parent, meta.height * meta.width * cells // 2)
+    room = sum(
+        # What is alike over large parts compresses well.
+        len(layer.bands) * np.dtype(layer.dtype).itemsize / (8 if layer.classes else 2)
+        for layer in layers
+    )
+    check_space(out.parent, int(meta.height * meta.width * room))
     with terminated_as_exception(), locked(paths), ExitStack() as opened:
         rasters: dict[str, RasterPart] = {}
         for layer in layers:
@@ -178,7 +198,9 @@ def open_maps(
                     raster.dataset.descriptions = tuple(layer.bands)
                 for band, meaning in enumerate(layer.meanings, 1):
                     raster.dataset.update_tags(band, MEANING=meaning)
-        yield Maps(paths, item, rasters)
+                for value, meaning in enumerate(layer.classes):
+                    raster.dataset.update_tags(1, **{f"CLASS_{value}": meaning})
+        yield Maps(paths, page, rasters)
 
 
 def _profile(meta: RasterMeta, layer: Layer) -> dict[str, Any]:
