@@ -14,6 +14,7 @@ from geot2t.commands.console import as_text, progress_bar, warn
 from geot2t.commands.options import (
     LOCATION,
     PATH,
+    date_option,
     item_options,
     json_option,
     listed,
@@ -46,12 +47,7 @@ from geot2t.commands.options import (
 @search_options
 @item_options
 @scene_options
-@click.option(
-    "--date",
-    type=click.DateTime(["%Y-%m-%d", "%Y%m%d"]),
-    metavar="YYYY-MM-DD",
-    help="Date of SCENE, if the file does not say; or which item of a collection SCENE is.",
-)
+@date_option
 @scene_fill_options
 @overwrite_option
 @model_options

@@ -89,6 +89,13 @@ seed_option = click.option(
     "--seed", default=0, metavar="N", show_default=True, help="Seed of what is random."
 )
 
+date_option = click.option(
+    "--date",
+    type=click.DateTime(["%Y-%m-%d", "%Y%m%d"]),
+    metavar="YYYY-MM-DD",
+    help="Date of SCENE, if the file does not say; or which item of a collection SCENE is.",
+)
+
 scene_options = options(
     click.option(
         "--clouds",

@@ -14,6 +14,7 @@ from geot2t.commands.console import as_text, progress_bar, warn
 from geot2t.commands.options import (
     LOCATION,
     PATH,
+    date_option,
     device_option,
     item_options,
     json_option,
@@ -37,12 +38,7 @@ from geot2t.commands.options import (
     "--attention", "attend", is_flag=True, help="Also write what was looked at, OUT_attention.tif."
 )
 @scene_options
-@click.option(
-    "--date",
-    type=click.DateTime(["%Y-%m-%d", "%Y%m%d"]),
-    metavar="YYYY-MM-DD",
-    help="Date of SCENE, if the file does not say; or which item of a collection SCENE is.",
-)
+@date_option
 @item_options
 @click.option(
     "--model",
