@@ -269,15 +269,17 @@ def outcomes(
     piece: Piece,
 ) -> dict[tuple[int, int], Any]:
     """What becomes of the cases of all dates in one window, by date and number."""
-    found = {}
+    found: dict[tuple[int, int], Any] = {}
     known_dates: calibrate.Outcomes = {}
     for t, (target, dates) in enumerate(zip(targets, chosen_dates, strict=True)):
         mine = {i: case for i, case in enumerate(cases_of[t] or ()) if case.box == piece.box}
         if mine:
             used = dates or target.dates
             source = job.source(job.scene(target, used, [piece]), known, used)
-            for i, case in mine.items():
-                found[t, i] = calibrate.evaluate(case, source, job.recipe.estimates(), known_dates)
+            each = calibrate.evaluate_all(
+                list(mine.values()), source, job.recipe.estimates(), known_dates
+            )
+            found |= {(t, i): outcome for i, outcome in zip(mine, each, strict=True)}
     return found
 
 
