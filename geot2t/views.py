@@ -67,8 +67,10 @@ def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         of the other bands together, how far more so if the band is shifted by up to 4 pixels, and
         how far it is that of the band most like it (0 where there is no other band); how far it
         lies in rows and in columns; how far steps between columns, and between rows, are greater
-        at one of eight phases. All with mean 0 and spread
-        1 over real ground.
+        at one of eight phases; how far better the band agrees with the one most like it if it is
+        moved, here and in the window; how often steps are alone in their row or column, in all
+        bands together and in this one, each here and in the window. Most have mean 0 and spread 1
+        over real ground.
     """
     n, b, y, x = images.shape
     seen = valid.to(images).expand(n, b, y, x)
@@ -194,22 +196,20 @@ def _alone(images: Tensor, seen: Tensor, bands: int) -> Tensor:
     two. A step counts by its sixth power beside the mean of five, in each band, and in all together
     beside how they mostly change; here, and in the window.
     """
-    ratios, counts = [], []
-    steps = [(_step(v), _both(s)) for v, s in ((images, seen), (images.mT, seen.mT))]
-    steps = [(rearrange(v * s, "(n b) 1 y x -> n b y x", b=bands), s[::bands]) for v, s in steps]
-    total = sum(reduce(s, "n 1 y x -> n 1 1 1", "sum") for _, s in steps).clamp(min=1)
-    power = sum(reduce(v.square(), "n b y x -> n b 1 1", "sum") for v, _ in steps) / total
-    steps = [(v / (power.sqrt() + 0.1 * _TINY), s) for v, s in steps]
-    alike = sum(torch.einsum("nbyx, ncyx -> nbc", v, v) for v, _ in steps) / total[..., 0]
+    image, seen = (rearrange(v, "(n b) 1 y x -> n b y x", b=bands) for v in (images, seen))
+    seen = seen[:, :1]
+    both = _next(seen) * seen  # (2, n, 1, y, x): to the right, and below
+    step = (_next(image) - image) * both
+    total = reduce(both, "w n 1 y x -> n 1 1 1", "sum").clamp(min=1)
+    power = reduce(step.square(), "w n b y x -> n b 1 1", "sum") / total
+    step = step / (power + 1e-8).sqrt()
+    alike = torch.einsum("wnbyx, wncyx -> nbc", step, step) / total[..., 0]
     inverse = torch.linalg.inv(alike + 0.03 * torch.eye(bands).to(alike))
-    for turn, (step, both) in enumerate(steps):
-        joint = (step * torch.einsum("nbc, ncyx -> nbyx", inverse, step)).mean(1, keepdim=True)
-        size = torch.cat([joint.clamp(min=0), step.square()], 1).sqrt()
-        around = _along(size) / (_along(both) + _TINY)
-        ratio = (size / (around + 0.1)) ** 6
-        ratios.append(ratio.mT if turn else ratio)
-        counts.append(both.mT if turn else both)
-    alone, count = sum(ratios), sum(counts)
+    joint = (step * torch.einsum("nbc, wncyx -> wnbyx", inverse, step)).mean(2, keepdim=True)
+    size = torch.cat([(joint.clamp(min=0) + 1e-6).sqrt(), step.abs()], 2)
+    ratio = size / (_across(size) / (_across(both) + _TINY) + 0.1)
+    alone = reduce(ratio**6, "w n c y x -> n c y x", "sum")
+    count = reduce(both, "w n 1 y x -> n 1 y x", "sum")
     here = _mean(F.avg_pool2d(alone, CELL), 3) / (_mean(F.avg_pool2d(count, CELL), 3) + 0.05)
     window = reduce(alone, "n c y x -> n c 1 1", "sum") / total
     found = torch.stack([here, window.expand_as(here)], 1).log1p()  # (n, 2, 1 + b, h, w)
@@ -217,13 +217,17 @@ def _alone(images: Tensor, seen: Tensor, bands: int) -> Tensor:
     return rearrange(torch.cat([joint, found[:, :, 1:]], 1), "n c b h w -> (n b) c h w")
 
 
-def _step(images: Tensor) -> Tensor:
-    return F.pad(images.diff(dim=-1), (0, 1))
+def _next(images: Tensor) -> Tensor:
+    """The pixels to the right, and those below; 0 beyond the edge."""
+    return torch.stack([F.pad(images[..., 1:], (0, 1)), F.pad(images[..., 1:, :], (0, 0, 0, 1))])
 
 
-def _both(seen: Tensor) -> Tensor:
-    return F.pad(seen[..., 1:] * seen[..., :-1], (0, 1))
-
-
-def _along(images: Tensor) -> Tensor:
-    return F.avg_pool2d(images, (1, REACH), 1, (0, REACH // 2), count_include_pad=False)
+def _across(steps: Tensor) -> Tensor:
+    """Means over `REACH` steps in the direction of each."""
+    sides = ((1, REACH), (REACH, 1))
+    return torch.stack(
+        [
+            F.avg_pool2d(v, side, 1, (side[0] // 2, side[1] // 2), count_include_pad=False)
+            for v, side in zip(steps, sides, strict=True)
+        ]
+    )

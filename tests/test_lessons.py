@@ -158,6 +158,16 @@ def test_the_outline_of_what_was_filled_is_sharper_than_edges_of_the_ground() ->
         assert (seam[:, here + 1] > edge[:, here + 1]).all()
 
 
+def test_a_generator_can_learn_from_ground_that_is_flat_in_parts() -> None:
+    image = bands_alike(3).clone()
+    image[..., :40, :] = 0
+    image.requires_grad_()
+    pixels, cells = views(image, torch.ones(1, 1, 96, 96, dtype=torch.bool))
+    (pixels.square().sum() + cells.square().sum()).backward()
+    assert image.grad is not None
+    assert image.grad.isfinite().all()
+
+
 def bands_alike(count: int) -> torch.Tensor:
     """Bands of which all show the same ground ``(1, count, 96, 96)``."""
     fine = torch.randn(1, 1, 96, 96, generator=torch.Generator().manual_seed(0))
