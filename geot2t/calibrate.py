@@ -31,7 +31,7 @@ _SAMPLES = 8192
 _FEW_SAMPLES, _FEW_CASES = 500, 3
 
 STEADY = "prior"
-"""Method where nothing can be hidden, and for dates of which nothing was observed."""
+"""Method where nothing can be hidden, and for dates of which little or nothing was observed."""
 
 DOUBT = 0.05
 """Share by which any other must be better on dates that stand in: they are few and differ, and on
@@ -160,6 +160,10 @@ def self_check(
     )
     if not found:
         found = find_dates(source, size=size, overlap=overlap)
+    if not found:  # little is better than nothing
+        found = find_cases(
+            source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes, least=0
+        )
     outcomes = evaluate_all(found, source, estimates, known)
     corner = Box(source.extent.row, source.extent.col, 1, 1)
     bands = len(source.read_target(corner)[0])
@@ -263,7 +267,7 @@ def _default_factor(estimates: Estimates, method: str) -> float:
 
 
 def find_dates(source: Source, *, size: int, overlap: int) -> list[HiddenDate]:
-    """Other dates to hide whole, where nothing of the target was observed; see `geot2t.blind`."""
+    """Other dates to hide, where little of the target was observed; see `geot2t.blind`."""
     windows = blind.windows_read(source.extent, size=size, overlap=overlap)
     valid: list[Bool] = []
     days = np.zeros(0, "float32")

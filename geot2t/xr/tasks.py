@@ -223,7 +223,7 @@ class _Validity:
 def cases(
     job: Job, target: Target, dates: Dates | None, valid: list[Bool], everywhere: list[Bool]
 ) -> list[Any] | None:
-    """What the self-check hides of the target, or of other dates where it shows nothing.
+    """What the self-check hides of the target, or of other dates where it shows little.
 
     Parameters
     ----------
@@ -252,11 +252,14 @@ def cases(
         found = hidden.find_cases(known, **job.windowing)
     if not found:
         used = dates or target.dates
-        keep = [-1 if i is None else i for i in used]
         days = np.array([target.day if i is None else job.days[i] for i in used], "float32")
         boxes = blind.windows_read(job.extent, size=job.window, overlap=job.overlap)
-        found += blind.hidden_dates(days, used.index(target.index), boxes,
-                                    [v[keep] for v in everywhere])  # fmt: skip
+        known_by = [
+            np.stack([np.zeros_like(v[0]) if i is None else v[i] for i in used]) for v in everywhere
+        ]
+        found += blind.hidden_dates(days, used.index(target.index), boxes, known_by)
+    if valid and not found:
+        found += hidden.find_cases(known, **job.windowing, least=0)
     return found
 
 
