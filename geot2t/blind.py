@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geot2t.fill import Block, Float
+from geot2t.fill import Around, Block, Float
 from geot2t.grid import Box, lattice
 
 WINDOWS = 6
@@ -32,6 +32,9 @@ FEWEST = 3
 
 ALIKE = 0.75
 """Share of the missing date's distance to its neighbours that a stand-in must have from its own."""
+
+SPARSE = 0.3
+"""Share of a window below which its date shows little of it."""
 
 SHOWN = 0.05
 """Share of the looked-at windows that a date must show to count as observed."""
@@ -74,8 +77,10 @@ class HiddenDate:
         pixels, valid = block.pixels[order], block.valid[order]
         pixels[at][:, ~self.left] = 0
         valid[at] &= self.left
-        # What lies around is told of no date: of this one it would show too much.
-        return Block(pixels, valid, block.days[order], block.box), at
+        around = block.around
+        if around is not None:  # there, too, it shows what the missing date does
+            around = Around(around.pixels[order], around.valid[order])
+        return Block(pixels, valid, block.days[order], block.box, around), at
 
     def truth(self, block: Block, _target: int) -> Float:
         """The date as it was observed, ``(band, y, x)``."""
@@ -83,10 +88,21 @@ class HiddenDate:
         return out
 
 
+def shows_little(valid: Bool) -> bool:
+    """Whether so little of a window was observed that gaps which fit into it say too little.
+
+    They are far smaller than the one to be filled.
+    """
+    return bool(valid.mean() < SPARSE)
+
+
 def windows_read(extent: Box, *, size: int, overlap: int) -> list[Box]:
-    """The windows of a scene that are looked at, spread evenly."""
+    """The windows of a scene that are looked at, spread evenly over rows and columns."""
     windows = list(lattice(extent, extent, size=size, overlap=overlap))
-    return windows[:: math.ceil(len(windows) / WINDOWS)]
+    golden = (math.sqrt(5) - 1) / 2  # a step that is in no ratio with the windows of a row
+    count = min(len(windows), WINDOWS)
+    spread = {int((i + 0.5) * golden % 1 * len(windows)) for i in range(count)}
+    return [windows[i] for i in sorted(spread if count < len(windows) else range(count))]
 
 
 def hidden_dates(

@@ -158,11 +158,10 @@ def self_check(
     found: Sequence[Case] = find_cases(
         source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes
     )
-    if not found:
-        found = find_dates(source, size=size, overlap=overlap)
+    found = [*found, *find_dates(source, size=size, overlap=overlap)]
     if not found:  # little is better than nothing
         found = find_cases(
-            source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes, least=0
+            source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes, sparse=True
         )
     outcomes = evaluate_all(found, source, estimates, known)
     corner = Box(source.extent.row, source.extent.col, 1, 1)
@@ -196,11 +195,14 @@ def conclude(
     if not found:
         reason = "too few observed pixels to hide some of them"
         return _impossible(estimates, use or _steady(estimates.methods), bands, reason)
-    rows = _errors(outcomes, estimates.methods)
     hidden = {case.date for case in found if isinstance(case, HiddenDate)}
-    methods = _winners(
-        rows, estimates.methods, outcomes, len(set(_groups(found))), blind=bool(hidden)
-    )
+    # What the date itself shows tells the methods apart, if it shows anything.
+    own = [i for i, case in enumerate(found) if not isinstance(case, HiddenDate)]
+    told = own or range(len(found))
+    heard = [outcomes[i] for i in told]
+    rows = _errors(heard, estimates.methods)
+    count = len(set(_groups([found[i] for i in told])))
+    methods = _winners(rows, estimates.methods, heard, count, blind=not own)
     if use is not None:
         methods = (use,) * len(methods)
     chosen = [_of_winner(c, outcome, methods) for c, outcome in zip(found, outcomes, strict=True)]
@@ -269,13 +271,14 @@ def _default_factor(estimates: Estimates, method: str) -> float:
 def find_dates(source: Source, *, size: int, overlap: int) -> list[HiddenDate]:
     """Other dates to hide, where little of the target was observed; see `geot2t.blind`."""
     windows = blind.windows_read(source.extent, size=size, overlap=overlap)
+    windows = [w for w in windows if blind.shows_little(source.read_target(w)[1])]
     valid: list[Bool] = []
     days = np.zeros(0, "float32")
     for window in windows:
         block = source.read(window)
         valid.append(block.valid)
         days = block.days
-    return blind.hidden_dates(days, source.target, windows, valid)
+    return blind.hidden_dates(days, source.target, windows, valid) if windows else []
 
 
 def evaluate_all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from datetime import date
@@ -20,7 +21,7 @@ from geot2t import blind, jobs, seasons
 from geot2t.calibrate import chosen, self_check
 from geot2t.cli import main
 from geot2t.errors import InputError
-from geot2t.fill import Block, Prediction
+from geot2t.fill import Around, Block, Prediction
 from geot2t.grid import Box
 from geot2t.io.checksums import verify
 from geot2t.io.header import read_header
@@ -281,6 +282,36 @@ def test_dates_stand_in_for_one_that_shows_little_and_show_as_much() -> None:
         assert shown.valid[at, :10].all()
         assert not shown.valid[at, 10:].any()
         assert not shown.pixels[at, :, 10:].any()
+
+
+def test_windows_that_show_nothing_are_checked_on_other_dates_and_the_others_by_themselves() -> (
+    None
+):
+    source = Course(35)
+    source.valid[source.target, :, :24] = True
+    found = self_check(source, Methods(), size=24, overlap=0)
+    assert found.dates >= 5
+    assert found.cases > found.dates
+    own = self_check(source, Methods(), size=48, overlap=0)
+    assert own.dates == 0
+
+
+def test_stand_ins_are_told_of_what_lies_around_as_the_date_is() -> None:
+    source = Course(35)
+    around = Around(source.pixels[:, :, 0, :5], np.ones(source.valid.shape[:1] + (5,), bool))
+    (case, *_) = stand_ins(source)
+    block = source.read(source.extent)
+    shown, at = case.shown(dataclasses.replace(block, around=around), source.target)
+    assert shown.around is not None
+    np.testing.assert_array_equal(shown.around.pixels[at], around.pixels[case.date])
+    assert len(shown.around.valid) == len(shown.days)
+
+
+@pytest.mark.parametrize("side", [100, 240, 640, 5490])
+def test_the_windows_looked_at_lie_in_several_rows_and_columns(side: int) -> None:
+    found = blind.windows_read(Box(0, 0, side, side), size=64, overlap=16)
+    assert len(found) <= blind.WINDOWS
+    assert min(len({w.row for w in found}), len({w.col for w in found})) > 1
 
 
 def test_a_date_that_shows_enough_is_checked_by_itself() -> None:

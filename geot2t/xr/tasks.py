@@ -245,21 +245,23 @@ def cases(
     found: list[Any] = []
     if valid:
         windows = hidden.windows_read(job.extent, **job.windowing)
-        some = lattice(job.extent, job.extent, size=job.window, overlap=job.overlap)
-        if len(windows) == sum(1 for _ in some) and all(v.all() for v in valid):
+        every = lattice(job.extent, job.extent, size=job.window, overlap=job.overlap)
+        if len(windows) == sum(1 for _ in every) and all(v.all() for v in valid):
             return None
         known = _Validity(job.extent, dict(zip(windows, valid, strict=True)))
         found = hidden.find_cases(known, **job.windowing)
-    if not found:
-        used = dates or target.dates
-        days = np.array([target.day if i is None else job.days[i] for i in used], "float32")
-        boxes = blind.windows_read(job.extent, size=job.window, overlap=job.overlap)
-        known_by = [
-            np.stack([np.zeros_like(v[0]) if i is None else v[i] for i in used]) for v in everywhere
-        ]
-        found += blind.hidden_dates(days, used.index(target.index), boxes, known_by)
+    used = dates or target.dates
+    days = np.array([target.day if i is None else job.days[i] for i in used], "float32")
+    at = used.index(target.index)
+    boxes = blind.windows_read(job.extent, size=job.window, overlap=job.overlap)
+    shown = [
+        np.stack([np.zeros_like(v[0]) if i is None else v[i] for i in used]) for v in everywhere
+    ]
+    if little := [i for i, v in enumerate(shown) if blind.shows_little(v[at])]:
+        some = [boxes[i] for i in little], [shown[i] for i in little]
+        found += blind.hidden_dates(days, at, *some)
     if valid and not found:
-        found += hidden.find_cases(known, **job.windowing, least=0)
+        found += hidden.find_cases(known, **job.windowing, sparse=True)
     return found
 
 
