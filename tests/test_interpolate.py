@@ -284,9 +284,7 @@ def test_dates_stand_in_for_one_that_shows_little_and_show_as_much() -> None:
         assert not shown.pixels[at, :, 10:].any()
 
 
-def test_windows_that_show_nothing_are_checked_on_other_dates_and_the_others_by_themselves() -> (
-    None
-):
+def test_windows_that_show_nothing_are_checked_on_other_dates() -> None:
     source = Course(35)
     source.valid[source.target, :, :24] = True
     found = self_check(source, Methods(), size=24, overlap=0)
@@ -298,7 +296,7 @@ def test_windows_that_show_nothing_are_checked_on_other_dates_and_the_others_by_
 
 def test_stand_ins_are_told_of_what_lies_around_as_the_date_is() -> None:
     source = Course(35)
-    around = Around(source.pixels[:, :, 0, :5], np.ones(source.valid.shape[:1] + (5,), bool))
+    around = Around(source.pixels[:, :, 0, :5], np.ones((*source.valid.shape[:1], 5), bool))
     (case, *_) = stand_ins(source)
     block = source.read(source.extent)
     shown, at = case.shown(dataclasses.replace(block, around=around), source.target)
