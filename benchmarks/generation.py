@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from make_ground import _turn, of_eurosat
+from make_ground import _turn, eurosat, looks_of
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 
@@ -150,7 +150,7 @@ def distance_table(args: argparse.Namespace, critic: Critic) -> dict[str, dict[s
 def recognised(archive: Path, per_class: int, seed: int) -> dict[str, float]:
     """How often the class asked for is the one that is seen."""
     halves: list[dict[str, list[Look]]] = [{}, {}]
-    for i, (kind, one) in enumerate(of_eurosat(archive)):
+    for i, (kind, one) in enumerate(looks_of(eurosat(archive))):
         halves[i % 2].setdefault(kind, []).append(one)
     everything = [one for several in halves[0].values() for one in several]
     ground = Ground.learnt({library.ANY: everything, **halves[0]})

@@ -1,14 +1,15 @@
 """Scenes drawn from noise, a date and a class, or a scene moved to another time of the year.
 
-Nothing is observed in any of them. Levels and textures come from the library of `geot2t.ground`;
-of several draws the critic keeps the one that looks most like real ground (as in Azadi et al. 2019,
-"Discriminator rejection sampling", arXiv:1810.06758, but the best of a few instead of a quota).
+Nothing is observed in any of them. Levels and textures come from the library of `geot2t.ground`,
+and a generator that was taught to refines them (`geot2t.refine`); of several draws the critic keeps
+the one that looks most like real ground (as in Azadi et al. 2019, "Discriminator rejection
+sampling", arXiv:1810.06758, but the best of a few instead of a quota).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -32,9 +33,16 @@ from geot2t.io.sink import metadata_of
 from geot2t.io.stack import Stack, open_stack
 from geot2t.model import pick_device
 from geot2t.realism import SIDE, Judge
+from geot2t.refine import Refiner
 
 LIBRARY = "ground"
 """Name of the library that ships."""
+
+DRAWS = "t2t-draw"
+"""Name of the model that draws which ships."""
+
+WAYS = ("network", "statistics")
+"""How draws can come about; the first is the default."""
 
 MOST = 4096
 """Greatest side of a draw in pixels; a draw is held in memory."""
@@ -82,7 +90,9 @@ def generate(
     like: str | Path | None = None,
     size: int = 256,
     seed: int = 0,
+    by: str = WAYS[0],
     model: str | Path | None = None,
+    judge: str | Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -106,8 +116,14 @@ def generate(
         Side in pixels of draws that are like no scene.
     seed : int
         Of all draws; each draw depends on the seed and its number alone.
+    by : str
+        ``network``: the generator of ``model`` refines what is drawn from statistics;
+        ``statistics``: it does not.
     model : str or Path, optional
-        Whose critic chooses among draws.
+        Model that was taught to draw, and the library that it was taught with. By default the
+        ones that ship.
+    judge : str or Path, optional
+        Model whose critic chooses among draws. By default the one that fills.
     device : str
         auto, cpu, cuda or cuda:N.
     overwrite : bool
@@ -120,7 +136,10 @@ def generate(
     Geot2tError
         If an option, the scene or the folder cannot be used.
     """
-    ground, folder = library(), Path(folder)
+    if by not in WAYS:
+        raise InputError(f"draws are by {' or by '.join(WAYS)}, not by {by!r}")
+    folder = Path(folder)
+    ground, refiner = _taught(by, model, device)
     ground.kind(kind)
     if not 1 <= size <= MOST:
         raise InputError(f"a draw is 1 to {MOST} px wide, got {size}")
@@ -129,9 +148,11 @@ def generate(
     begun = datetime.now(UTC)
     if like is None:
         wavelengths = np.array(list(BANDS.values()))
-        draws = _Draws(ground, kind, wavelengths, None if day is None else turn_of(day), seed)
+        draws = _Draws(
+            ground, kind, wavelengths, None if day is None else turn_of(day), seed, refiner
+        )
         target = _Target(drawn_metadata(size, list(BANDS), day), wavelengths, None, day, begun)
-        return _drawn(folder, draws, target, count, _judge(model, device), overwrite, progress)
+        return _drawn(folder, draws, target, count, _judge(judge, device), overwrite, progress)
     with open_stack(like) as stack:
         meta = stack.metadata or metadata_of(stack.paths[stack.target])
         if not np.isfinite(stack.wavelengths).all():
@@ -147,9 +168,9 @@ def generate(
             raise InputError(f"{like} is larger than the {MOST} px that can be drawn; crop it")
         turn = None if own_day is None else _northern(turn_of(own_day), stack)
         own = Ground({ANY: _look_of(stack, ground, kind, turn)})
-        draws = _Draws(own, None, stack.wavelengths, turn, seed)
+        draws = _Draws(own, None, stack.wavelengths, turn, seed, refiner)
         target = _Target(meta, stack.wavelengths, stack, own_day, begun)
-        return _drawn(folder, draws, target, count, _judge(model, device), overwrite, progress)
+        return _drawn(folder, draws, target, count, _judge(judge, device), overwrite, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +231,43 @@ class _Draws:
     wavelengths: Float
     turn: float | None
     seed: int
+    refiner: Refiner | None
 
-    def tries(self, number: int, shape: tuple[int, int]) -> list[NDArray[np.float32]]:
+    def tries(self, number: int, shape: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
         """What the critic chooses from."""
-        rngs = [np.random.default_rng([self.seed, number, i]) for i in range(TRIES)]
-        return [
-            self.ground.draw(shape, self.wavelengths, rng, kind=self.kind, turn=self.turn)
-            for rng in rngs
-        ]
+        for i in range(TRIES):
+            rng = np.random.default_rng([self.seed, number, i])
+            draw = self.ground.draw(shape, self.wavelengths, rng, kind=self.kind, turn=self.turn)
+            if self.refiner is not None:
+                draw = self.refiner(draw, self.wavelengths, self.turn, rng)
+            yield draw
+
+    @property
+    def lineage(self) -> str:
+        """How they come about."""
+        drawn = "Levels and textures were drawn from a library"
+        return f"{drawn}." if self.refiner is None else f"{drawn} and refined by a network."
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What their Items say of how they come about."""
+        if self.refiner is None:
+            return {"by": "statistics"}
+        return {"by": "network", "model": self.refiner.name, "model_sha256": self.refiner.sha256}
+
+
+def _taught(by: str, name: str | Path | None, device: str) -> tuple[Ground, Refiner | None]:
+    """The library to draw from, and what refines its draws."""
+    if by == "statistics" and name is None:
+        return library(), None
+    model = load_model(DRAWS if name is None else name)
+    if not isinstance(said := model.card.get("ground"), dict):
+        raise InputError(
+            f"{name} was not taught to draw; geot2t train --only draws makes a model that is, and "
+            f"{DRAWS} ships"
+        )
+    refiner = None if by == "statistics" else Refiner(model, pick_device(device))
+    return Ground.from_json(said), refiner
 
 
 def _judge(name: str | Path | None, device: str) -> Judge:
@@ -242,9 +292,8 @@ def _drawn(
         out = folder / f"draw_{number:02}.tif"
         with open_maps(out, meta, [layer], inputs=inputs, overwrite=overwrite) as maps:
             tries = draws.tries(number, (meta.height, meta.width))
-            judged = [judge(one) for one in tries]
-            best = int(np.argmax([mean for mean, _ in judged]))
-            values = target.stored(tries[best])
+            (_, level), drawn = max(((judge(t), t) for t in tries), key=lambda pair: pair[0][0])
+            values = target.stored(drawn)
             for box in blocks(meta.extent, *maps.block):
                 maps.write(box, {layer.key: np.ascontiguousarray(values[:, *box.slices])})
             said = {
@@ -252,9 +301,10 @@ def _drawn(
                 "seed": draws.seed,
                 "number": number,
                 "tries": TRIES,
-                "realism_percentile": judged[best][1],
+                "realism_percentile": level,
+                **draws.said,
             }
-            item = target.item(maps, layer, "Levels and textures were drawn from a library.", said)
+            item = target.item(maps, layer, draws.lineage, said)
             items.append(maps.commit(item, overwrite=overwrite))
         paths.append(out)
         if progress is not None:

@@ -92,6 +92,17 @@ def look(
     return Look(level, within, _shares(logs), turn, place)
 
 
+def near(wavelengths: Sequence[float] | Float) -> NDArray[np.bool_]:
+    """Which bands the library has, ``(b,)``."""
+    known: NDArray[np.bool_] = _nearest(np.asarray(wavelengths, "float64")) >= 0
+    return known
+
+
+def named(kind: str) -> str:
+    """The name of a class as the library writes it."""
+    return kind.strip().lower().replace(" ", "-").replace("_", "-")
+
+
 def _nearest(wavelengths: NDArray[np.float64]) -> NDArray[np.int64]:
     """Index into `WAVELENGTHS` of each band; -1 where there is none near."""
     away = np.abs(np.log2(wavelengths[:, None] / WAVELENGTHS))
@@ -170,7 +181,7 @@ class Ground:
         InputError
             If there is no such class.
         """
-        wanted = ANY if name is None else name.lower().replace(" ", "-").replace("_", "-")
+        wanted = ANY if name is None else named(name)
         if wanted not in self.kinds:
             known = ", ".join(k for k in self.kinds if k != ANY)
             raise InputError(f"no class {name!r}; there are {known}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -31,7 +31,7 @@ from geot2t.losses import (
     laplace_likelihood,
     relativistic,
 )
-from geot2t.tiles import Sample, drawn_batch
+from geot2t.tiles import SIZES, Sample, drawn_batch
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,9 @@ class Learner:
     most_bands = 3
     """Most bands of a batch."""
 
+    sizes: Sequence[int] = SIZES
+    """Sides of the windows."""
+
     def __init__(
         self,
         generator: Generator,
@@ -157,14 +160,7 @@ class Learner:
             # Fused attention has no second derivative, which the penalties need.
             with sdpa_kernel(SDPBackend.MATH):
                 losses |= self._train_critic(fake.detach(), real, tokens)
-                self.critic.requires_grad_(False)
-                where_fake, whether_fake = self.critic(fake)
-                with torch.no_grad():
-                    where_real, whether_real = self.critic(real)
-                self.critic.requires_grad_(True)
-            game = relativistic(whether_fake, whether_real) + relativistic(
-                where_fake, where_real, tokens
-            )
+                game = self._game(fake, real, tokens)
             losses["game"] = game
             # The game is played every few steps only: its weight makes up for the others.
             total = total + weight * c.every * game
@@ -195,6 +191,17 @@ class Learner:
         distributed.average_gradients(self.critic)
         self.critic_optimiser.step()
         return {"critic": loss, "penalty": r1 + r2}
+
+    def _game(self, fake: Tensor, real: Tensor, tokens: Tensor) -> Tensor:
+        """The generator's side of the game."""
+        self.critic.requires_grad_(False)
+        where_fake, whether_fake = self.critic(fake)
+        with torch.no_grad():
+            where_real, whether_real = self.critic(real)
+        self.critic.requires_grad_(True)
+        return relativistic(whether_fake, whether_real) + relativistic(
+            where_fake, where_real, tokens
+        )
 
     def _pair(self, batch: Sample, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
         """Filled and true windows as the critic sees them, and the gap's share of each token."""
@@ -254,10 +261,8 @@ class Learner:
             pool.extend(distributed.gather({i: next(stream) for i in distributed.share(wanted)}))
             drawn = wanted.stop
             rng = np.random.default_rng([c.seed, 7, step])
-            yield (
-                drawn_batch(pool, c.batch, rng, self.device, most=self.most_bands, place=place),
-                rng,
-            )
+            how = {"sizes": self.sizes, "most": self.most_bands, "place": place}
+            yield drawn_batch(pool, c.batch, rng, self.device, **how), rng
 
     # -- held-back windows ---------------------------------------------------------------------
 

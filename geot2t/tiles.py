@@ -331,6 +331,7 @@ def drawn_batch(
     rng: np.random.Generator,
     device: torch.device,
     *,
+    sizes: Sequence[int] = SIZES,
     most: int = 3,
     place: tuple[int, int] = (0, 1),
 ) -> Sample:
@@ -338,7 +339,7 @@ def drawn_batch(
 
     Of these the share of one process; ``place`` is its number and how many there are.
     """
-    size = int(rng.choice(SIZES))
+    size = int(rng.choice(sizes))
     alike = [s for s in pool if s.truth.shape[-1] == size] or list(pool)[-1:]
     size = alike[0].truth.shape[-1]
     bands = int(rng.integers(1, most + 1))

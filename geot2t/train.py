@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from geot2t import distributed
@@ -23,13 +24,16 @@ from geot2t.learner import Learner, TrainConfig
 from geot2t.model import pick_device
 from geot2t.places import Place, find_places, split
 from geot2t.resume import load_state, remove_state, save_state
-from geot2t.tiles import Windows
+from geot2t.tiles import Sample, Windows
 
 HELD_BACK = 32
 """Held-back windows."""
 
 CHECK_SIZES = (96, 128)
 """Their sides, in pixels."""
+
+Opened = tuple[Dataset[Sample], dict[int, Sample], tuple[set[str], set[str]]]
+"""Windows to learn from, windows to check with, and the names of the places of both."""
 
 
 class Trainer(Learner):
@@ -67,14 +71,10 @@ class Trainer(Learner):
     ) -> None:
         self.output = output
         self.log_path = output.with_suffix(".log.jsonl")
-        places = find_places(tiles)
-        learn, check = self._places = split(places)
         torch.manual_seed(config.seed)
         generator, critic = _networks(config, init)
         self._frames = generator.config.frames
-        windows = self._windows(learn, config.seed)
-        back = self._windows(check, config.seed + 1, sizes=CHECK_SIZES)
-        held_back = {i: back[i] for i in distributed.share(range(HELD_BACK))}
+        windows, held_back, names = self._opened(tiles, config.seed)
         super().__init__(generator, critic, windows, held_back, config, device, workers)
         self.told = {"held-back/prior": "ratio"}
         self._modules = {
@@ -84,12 +84,17 @@ class Trainer(Learner):
         }
         self._optimisers = {"adam": self.optimiser, "critic_adam": self.critic_optimiser}
         self.card: dict[str, Any] = {
-            "places": {
-                "learnt_from": sorted({p.name for p, _ in learn}),
-                "held_back": sorted({p.name for p, _ in check}),
-            },
+            "places": dict(zip(("learnt_from", "held_back"), map(sorted, names), strict=True)),
             "settings": asdict(config),
         }
+
+    def _opened(self, tiles: Path, seed: int) -> Opened:
+        """What to learn from and to check with."""
+        learn, check = self._places = split(find_places(tiles))
+        windows = self._windows(learn, seed)
+        back = self._windows(check, seed + 1, sizes=CHECK_SIZES)
+        held_back = {i: back[i] for i in distributed.share(range(HELD_BACK))}
+        return windows, held_back, ({p.name for p, _ in learn}, {p.name for p, _ in check})
 
     def _windows(self, places: Sequence[tuple[Place, Box]], seed: int, **how: Any) -> Windows:
         """Windows of ``places``, as a run of this kind learns from."""

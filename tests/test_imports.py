@@ -50,9 +50,9 @@ LAYERS = [
         "sharpen",
         "baselines",
     },
-    {"model", "methods", "realism"},
-    {"places", "tiles", "lessons", "resume", "request", "said", "xr", "cloudmask", "report"},
-    {"learner", "train", "teach", "adapt", "filling", "jobs", "seasons", "score", "generate"},
+    {"model", "methods", "realism", "refine"},
+    {"places", "tiles", "scenery", "lessons", "resume", "request", "said", "xr", "cloudmask", "report"},
+    {"learner", "train", "teach", "paint", "adapt", "filling", "jobs", "seasons", "score", "generate"},
     {"about", "viewing", "doctor", "demo", "evaluation", "difference", "api", "batch"},
     {"commands"},
     {"cli"},
@@ -70,7 +70,7 @@ HOMES = {
     "torch": {
         "prior", "t2t", "bodies", "generator", "critic", "losses", "checkpoint", "model", "tiles",
         "resume", "learner", "train", "adapt", "distributed", "views", "flaws", "lessons",
-        "realism", "teach", "score",
+        "realism", "teach", "score", "refine", "scenery", "paint",
     },
     "torchvision": set(),
 }  # fmt: skip
