@@ -193,7 +193,7 @@ class Ground:
 
     def season(self, kind: str | None, wavelengths: Float, turn: float | None) -> Float:
         """What the time of the year adds to the logarithm of each band, ``(b,)``."""
-        out: Float = _onto(wavelengths) @ (season_terms(turn) @ np.array(self.kind(kind).season))
+        out: Float = onto(wavelengths) @ (season_terms(turn) @ np.array(self.kind(kind).season))
         return out
 
     def draw(
@@ -206,14 +206,14 @@ class Ground:
         turn: float | None = None,
     ) -> NDArray[np.float32]:
         """Draw reflectances ``(b, y, x)``, of the mean of the year if ``turn`` is None."""
-        what, onto = self.kind(kind), _onto(wavelengths)
+        what, weights = self.kind(kind), onto(wavelengths)
         level = np.array(what.level) + season_terms(turn) @ np.array(what.season)
         place = rng.standard_normal(len(level)).clip(-1.5, 1.5)  # no place is too odd
         level = level + _root(np.array(what.between)) @ place
-        root = onto @ _root(np.array(what.within))  # (b, k)
+        root = weights @ _root(np.array(what.within))  # (b, k)
         strength = np.exp(0.5 * what.contrast * rng.standard_normal())
         fields = _fields(shape, root.shape[1], what.shares, rng)
-        logs = (onto @ level)[:, None, None] + strength * np.tensordot(root, fields, 1)
+        logs = (weights @ level)[:, None, None] + strength * np.tensordot(root, fields, 1)
         # A sensor's point spread: no pixel is sharp.
         out: NDArray[np.float64] = np.exp(gaussian_filter(logs, (0, 0.5, 0.5)))
         return out.clip(LEAST, 1.2).astype("float32")
@@ -303,7 +303,7 @@ def _root(matrix: Float) -> NDArray[np.float64]:
     return out
 
 
-def _onto(wavelengths: Float) -> NDArray[np.float64]:
+def onto(wavelengths: Float) -> NDArray[np.float64]:
     """Weights ``(b, wavelength)`` that interpolate the library at bands; unknown ones are green."""
     at = np.log2(np.where(np.isfinite(wavelengths), wavelengths, 0.56).astype("float64"))
     known = np.log2(WAVELENGTHS)

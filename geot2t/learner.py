@@ -177,20 +177,28 @@ class Learner:
         values = distributed.mean(torch.stack([*losses.values()])).tolist()
         return dict(zip(losses, values, strict=True))
 
-    def _train_critic(self, fake: Tensor, real: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        fake, real = fake.requires_grad_(), real.detach().requires_grad_()
+    def _train_critic(
+        self, fake: Tensor, real: Tensor, tokens: Tensor, penalty: float | None = None
+    ) -> dict[str, Tensor]:
+        """Move the critic; ``penalty`` is the weight of R1 and R2, 0 leaves them out."""
+        penalty = self.config.penalty if penalty is None else penalty
+        fake, real = fake.requires_grad_(penalty > 0), real.detach().requires_grad_(penalty > 0)
         where_fake, whether_fake = self.critic(fake)
         where_real, whether_real = self.critic(real)
         loss = relativistic(whether_real, whether_fake) + relativistic(
             where_real, where_fake, tokens
         )
-        r1 = gradient_penalty(real, whether_real + where_real.mean((1, 2)))
-        r2 = gradient_penalty(fake, whether_fake + where_fake.mean((1, 2)))
+        losses = {"critic": loss}
+        if penalty > 0:
+            losses["penalty"] = gradient_penalty(
+                real, whether_real + where_real.mean((1, 2))
+            ) + gradient_penalty(fake, whether_fake + where_fake.mean((1, 2)))
+            loss = loss + 0.5 * penalty * losses["penalty"]
         self.critic_optimiser.zero_grad(set_to_none=True)
-        (loss + 0.5 * self.config.penalty * (r1 + r2)).backward()
+        loss.backward()
         distributed.average_gradients(self.critic)
         self.critic_optimiser.step()
-        return {"critic": loss, "penalty": r1 + r2}
+        return losses
 
     def _game(self, fake: Tensor, real: Tensor, tokens: Tensor) -> Tensor:
         """The generator's side of the game."""

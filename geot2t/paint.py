@@ -24,11 +24,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geot2t import distributed
 from geot2t.checkpoint import Model
-from geot2t.critic import own_normalised
-from geot2t.generator import Evidence
+from geot2t.critic import Critic, CriticConfig, own_normalised
+from geot2t.generator import Evidence, Generator
 from geot2t.ground import Ground
 from geot2t.learner import TrainConfig
-from geot2t.losses import relativistic
 from geot2t.refine import WINDOW
 from geot2t.scenery import Scenery, learnt, places_in, read_classes, survey
 from geot2t.tiles import Sample
@@ -37,7 +36,12 @@ from geot2t.train import Opened, Trainer, train
 HELD_BACK = 96
 """Windows by which draws are compared with real ground that was held back."""
 
-LEVEL, COVARIANCE = 1.0, 0.3
+RARELY = 4
+"""Steps between two that penalise the critic's gradient, that many times as much (Karras et al.
+2020, "Analyzing and improving the image quality of StyleGAN", arXiv:1912.04958, appendix B)."""
+
+GAME = 1.0
+WEIGHTS = {"level": 1.0, "covariance": 0.3}
 """Weights of what keeps the levels, and the covariances, of the library's draw."""
 
 
@@ -71,6 +75,17 @@ class Painter(Trainer):
         )
         self._optimisers["adam"] = self.optimiser
 
+    def _networks(self, config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:
+        """As for any run; but a new critic looks at the bands alone.
+
+        Of the statistics by which flaws that are hard to see are found (`geot2t.views`), a draw
+        has none right: a critic that has them need not look at anything else.
+        """
+        generator, critic = super()._networks(config, init)
+        if init is None:
+            critic = Critic(CriticConfig(arch=generator.config.arch, views=1))
+        return generator, critic
+
     def _opened(self, tiles: Path, seed: int) -> Opened:
         places = places_in(tiles, self._classes)
         names = [n for n in places if n not in (back := set(list(places)[3::8]))]
@@ -103,11 +118,12 @@ class Painter(Trainer):
         losses = kept(batch.evidence, guess.mean)
         fake, real = own_normalised(guess.mean.exp()), own_normalised(batch.truth.exp())
         tokens = nn.functional.avg_pool2d(batch.weight, 16).squeeze(1)
+        penalty = c.penalty * RARELY if self.step % RARELY == 0 else 0
         # Fused attention has no second derivative, which the penalties need.
         with sdpa_kernel(SDPBackend.MATH):
-            losses |= self._train_critic(fake.detach(), real, tokens)
+            losses |= self._train_critic(fake.detach(), real, tokens, penalty)
             losses["game"] = self._game(fake, real, tokens)
-        total = losses["game"] + LEVEL * losses["level"] + COVARIANCE * losses["covariance"]
+        total = GAME * losses["game"] + sum(w * losses[name] for name, w in WEIGHTS.items())
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         distributed.average_gradients(self.generator)

@@ -72,7 +72,7 @@ class Trainer(Learner):
         self.output = output
         self.log_path = output.with_suffix(".log.jsonl")
         torch.manual_seed(config.seed)
-        generator, critic = _networks(config, init)
+        generator, critic = self._networks(config, init)
         self._frames = generator.config.frames
         windows, held_back, names = self._opened(tiles, config.seed)
         super().__init__(generator, critic, windows, held_back, config, device, workers)
@@ -87,6 +87,19 @@ class Trainer(Learner):
             "places": dict(zip(("learnt_from", "held_back"), map(sorted, names), strict=True)),
             "settings": asdict(config),
         }
+
+    def _networks(self, config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:
+        """The networks to train: new ones, or those of a model."""
+        if init is None:
+            arch = config.arch or GeneratorConfig().arch
+            return Generator(GeneratorConfig(arch=arch)), Critic(CriticConfig(arch=arch))
+        model = load_model(init)
+        own = model.generator.config.arch
+        if config.arch not in {None, own}:
+            raise InputError(
+                f"{init} is of the architecture {own}, not {config.arch}; leave --arch or --init out"
+            )
+        return model.generator, model.critic
 
     def _opened(self, tiles: Path, seed: int) -> Opened:
         """What to learn from and to check with."""
@@ -165,20 +178,6 @@ class Trainer(Learner):
         row = {"step": self.step, "seconds": round(seconds), **losses, **check}
         with self.log_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-
-
-def _networks(config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:
-    """The networks to train: new ones, or those of a model."""
-    if init is None:
-        arch = config.arch or GeneratorConfig().arch
-        return Generator(GeneratorConfig(arch=arch)), Critic(CriticConfig(arch=arch))
-    model = load_model(init)
-    own = model.generator.config.arch
-    if config.arch not in {None, own}:
-        raise InputError(
-            f"{init} is of the architecture {own}, not {config.arch}; leave --arch or --init out"
-        )
-    return model.generator, model.critic
 
 
 def train(
