@@ -239,7 +239,7 @@ class _Draws:
             rng = np.random.default_rng([self.seed, number, i])
             draw = self.ground.draw(shape, self.wavelengths, rng, kind=self.kind, turn=self.turn)
             if self.refiner is not None:
-                draw = self.refiner(draw, self.wavelengths, self.turn, rng)
+                draw = self.refiner(draw, self.wavelengths, self.turn, self.kind, rng)
             yield draw
 
     @property

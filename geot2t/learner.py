@@ -150,17 +150,24 @@ class Learner:
             group["lr"] = c.rate * self._schedule()
         weight = self._adversarial_weight()
         play = weight > 0 and self.step % c.every == 0
-        noise = self._noise(batch, rng) if play else None
+        told = self._told(batch, rng, play=play)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            guess = self.generator(batch.evidence, noise)
-        losses = reconstruction(batch, guess, c)
+            guess = self.generator(batch.evidence, told)
+        losses = self._errors_of(batch, guess)
         total = sum(losses.values(), torch.zeros((), device=self.device))
         if play:
             fake, real, tokens = self._pair(batch, guess)
             # Fused attention has no second derivative, which the penalties need.
             with sdpa_kernel(SDPBackend.MATH):
                 losses |= self._train_critic(fake.detach(), real, tokens)
-                game = self._game(fake, real, tokens)
+                self.critic.requires_grad_(False)
+                where_fake, whether_fake = self.critic(fake)
+                with torch.no_grad():
+                    where_real, whether_real = self.critic(real)
+                self.critic.requires_grad_(True)
+            game = relativistic(whether_fake, whether_real) + relativistic(
+                where_fake, where_real, tokens
+            )
             losses["game"] = game
             # The game is played every few steps only: its weight makes up for the others.
             total = total + weight * c.every * game
@@ -177,39 +184,24 @@ class Learner:
         values = distributed.mean(torch.stack([*losses.values()])).tolist()
         return dict(zip(losses, values, strict=True))
 
-    def _train_critic(
-        self, fake: Tensor, real: Tensor, tokens: Tensor, penalty: float | None = None
-    ) -> dict[str, Tensor]:
-        """Move the critic; ``penalty`` is the weight of R1 and R2, 0 leaves them out."""
-        penalty = self.config.penalty if penalty is None else penalty
-        fake, real = fake.requires_grad_(penalty > 0), real.detach().requires_grad_(penalty > 0)
+    def _train_critic(self, fake: Tensor, real: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        fake, real = fake.requires_grad_(), real.detach().requires_grad_()
         where_fake, whether_fake = self.critic(fake)
         where_real, whether_real = self.critic(real)
         loss = relativistic(whether_real, whether_fake) + relativistic(
             where_real, where_fake, tokens
         )
-        losses = {"critic": loss}
-        if penalty > 0:
-            losses["penalty"] = gradient_penalty(
-                real, whether_real + where_real.mean((1, 2))
-            ) + gradient_penalty(fake, whether_fake + where_fake.mean((1, 2)))
-            loss = loss + 0.5 * penalty * losses["penalty"]
+        r1 = gradient_penalty(real, whether_real + where_real.mean((1, 2)))
+        r2 = gradient_penalty(fake, whether_fake + where_fake.mean((1, 2)))
         self.critic_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + 0.5 * self.config.penalty * (r1 + r2)).backward()
         distributed.average_gradients(self.critic)
         self.critic_optimiser.step()
-        return losses
+        return {"critic": loss, "penalty": r1 + r2}
 
-    def _game(self, fake: Tensor, real: Tensor, tokens: Tensor) -> Tensor:
-        """The generator's side of the game."""
-        self.critic.requires_grad_(False)
-        where_fake, whether_fake = self.critic(fake)
-        with torch.no_grad():
-            where_real, whether_real = self.critic(real)
-        self.critic.requires_grad_(True)
-        return relativistic(whether_fake, whether_real) + relativistic(
-            where_fake, where_real, tokens
-        )
+    def _errors_of(self, batch: Sample, guess: Guess) -> dict[str, Tensor]:
+        """What is wrong with a guess, the game apart."""
+        return reconstruction(batch, guess, self.config)
 
     def _pair(self, batch: Sample, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
         """Filled and true windows as the critic sees them, and the gap's share of each token."""
@@ -223,15 +215,25 @@ class Learner:
         tokens = nn.functional.avg_pool2d(batch.weight, 16).squeeze(1)
         return normalised(fake, centre, spread), normalised(real, centre, spread), tokens
 
-    def _noise(self, batch: Sample, rng: np.random.Generator) -> Tensor:
-        n, _, y, x = batch.truth.shape
-        rank, _ = distributed.place()
+    def _told(self, batch: Sample, rng: np.random.Generator, *, play: bool) -> Tensor | None:
+        """What the generator is told beside the evidence: in the game, noise."""
+        if not play:
+            return None
+        y, x = batch.truth.shape[-2:]
+        count, own = self._share(batch)
+        shape = (count, y // 16, x // 16, self.generator.config.noise_dim)
+        return torch.from_numpy(rng.standard_normal(shape, "float32")[own]).to(self.device)
+
+    @staticmethod
+    def _share(batch: Sample) -> tuple[int, slice]:
+        """How large the whole batch is, and which part of it this process has.
+
+        What is random is drawn for the whole of it.
+        """
+        n, (rank, _) = len(batch.truth), distributed.place()
         counts = distributed.gather({rank: n})
         first = sum(counts[:rank])
-        # Drawn for the whole batch, of which this process has a part.
-        shape = (sum(counts), y // 16, x // 16, self.generator.config.noise_dim)
-        noise = rng.standard_normal(shape, "float32")[first : first + n]
-        return torch.from_numpy(noise).to(self.device)
+        return sum(counts), slice(first, first + n)
 
     def _schedule(self) -> float:
         warm = min(200, max(self.config.steps // 10, 1))

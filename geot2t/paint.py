@@ -1,16 +1,15 @@
-"""Teaching generator and critic to draw: what a draw of the library lacks, a game has to add.
+"""Teaching a generator to draw: it learns where straight ways from noise to real windows lead.
 
-The library of levels and textures is learnt first. Then the generator refines its draws, and the
-critic tells them from real windows of the same bands, class and season: a relativistic pairing
-with R1 and R2 (Huang et al. 2024, arXiv:2501.05441), as when gaps are filled, but with no truth
-to come near to. What keeps a draw of its class and season is that its levels, and how its bands
-vary together, must stay about those of the library's draw. The critic sees each band with its own
-mean and spread taken out, so that it judges shapes and grain, which are what the library lacks.
+The library of levels and textures is learnt first. Then the generator has to say where a way ends
+from a point on it (`geot2t.refine`), as from what surrounds a gap it has to say what is in it. The
+error dominates here as well, and the critic takes part late and with little weight: the best guess
+is somewhat blurred, and the critic tells it from a real window (Jolicoeur-Martineau et al. 2021,
+"Adversarial score matching and improved sampling", arXiv:2009.05475). The game is that of
+`geot2t.learner`, played where most of the way is behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,29 +19,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geot2t import distributed
 from geot2t.checkpoint import Model
 from geot2t.critic import Critic, CriticConfig, own_normalised
-from geot2t.generator import Evidence, Generator
-from geot2t.ground import Ground
+from geot2t.generator import STRIDE, Generator, GeneratorConfig, Guess
 from geot2t.learner import TrainConfig
-from geot2t.refine import WINDOW
+from geot2t.refine import (
+    CONDITIONS,
+    START,
+    WINDOW,
+    alike,
+    conditions,
+    evidence_of,
+    led,
+    mixed,
+    reached,
+)
 from geot2t.scenery import Scenery, learnt, places_in, read_classes, survey
 from geot2t.tiles import Sample
 from geot2t.train import Opened, Trainer, train
 
-HELD_BACK = 96
+NEW = GeneratorConfig(embed_dim=96, depth=3, heads=3, noise_dim=CONDITIONS, frames=1)
+"""A new generator: smaller than one that fills, as each draw takes many steps."""
+
+HELD_BACK = 48
 """Windows by which draws are compared with real ground that was held back."""
 
-RARELY = 4
-"""Steps between two that penalise the critic's gradient, that many times as much (Karras et al.
-2020, "Analyzing and improving the image quality of StyleGAN", arXiv:1912.04958, appendix B)."""
 
-GAME = 1.0
-WEIGHTS = {"level": 1.0, "covariance": 0.3}
-"""Weights of what keeps the levels, and the covariances, of the library's draw."""
+ADVERSARIAL = 0.03
+"""Weight of the game at the end of training."""
 
 
 class Painter(Trainer):
@@ -58,6 +64,9 @@ class Painter(Trainer):
 
     sizes = (WINDOW,)
 
+    check_every = 1000
+    """A check takes as long as some fifty steps."""
+
     def __init__(
         self,
         tiles: Path,
@@ -70,70 +79,63 @@ class Painter(Trainer):
     ) -> None:
         self._classes = {} if classes is None else read_classes(classes)
         super().__init__(tiles, output, config, device, init, workers)
-        self.optimiser = torch.optim.AdamW(
-            self.generator.parameters(), config.rate, betas=(0.0, 0.99), weight_decay=0.01
-        )
-        self._optimisers["adam"] = self.optimiser
 
     def _networks(self, config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:
-        """As for any run; but a new critic looks at the bands alone.
-
-        Of the statistics by which flaws that are hard to see are found (`geot2t.views`), a draw
-        has none right: a critic that has them need not look at anything else.
-        """
-        generator, critic = super()._networks(config, init)
+        """New ones, or those of a model; one that fills keeps all but what it does with noise."""
         if init is None:
-            critic = Critic(CriticConfig(arch=generator.config.arch, views=1))
+            arch = config.arch or NEW.arch
+            return Generator(replace(NEW, arch=arch)), Critic(CriticConfig(arch=arch))
+        generator, critic = super()._networks(config, init)
+        if generator.config.noise_dim != CONDITIONS:
+            kept = generator.state_dict()
+            generator = Generator(replace(generator.config, noise_dim=CONDITIONS, frames=1))
+            kept |= {k: v for k, v in generator.state_dict().items() if k.startswith("noise.")}
+            generator.load_state_dict(kept)
         return generator, critic
 
     def _opened(self, tiles: Path, seed: int) -> Opened:
         places = places_in(tiles, self._classes)
-        names = [n for n in places if n not in (back := set(list(places)[3::8]))]
+        back = set(list(places)[3::8])
+        names = [n for n in places if n not in back]
         found = list(
             survey({n: places[n] for n in names}, self._classes, np.random.default_rng(seed))
         )
         self.ground = learnt(found)
-        rest = {n: places[n] for n in back}
-        held = [s for s, _ in survey(rest, {}, np.random.default_rng(seed + 1))]
         spots = [spot for spot, _ in found]
+        rest = {n: places[n] for n in back}
+        held = [s for s, _ in survey(rest, {}, np.random.default_rng(seed + 1)) if s.teaches]
         windows = Scenery(self.ground, spots, seed, self.most_bands + 1)
-        if not any(s.teaches for s in held):
-            held, back = spots, set(names)
-        check = Scenery(self.ground, held, seed + 1, self.most_bands)
+        check = Scenery(self.ground, held or spots, seed + 1, self.most_bands)
         held_back = {i: check[i] for i in distributed.share(range(HELD_BACK))}
         return windows, held_back, (set(names), back)
 
     def train_step(self, batch: Sample, rng: np.random.Generator) -> dict[str, float]:
-        """Play one round; returns the losses."""
-        c = self.config
-        for optimiser, rate in (
-            (self.optimiser, c.rate),
-            (self.critic_optimiser, c.critic_rate),
-        ):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * self._schedule()
-        noise = self._noise(batch, rng)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            guess = self.generator(batch.evidence, noise)
-        losses = kept(batch.evidence, guess.mean)
-        fake, real = own_normalised(guess.mean.exp()), own_normalised(batch.truth.exp())
-        tokens = nn.functional.avg_pool2d(batch.weight, 16).squeeze(1)
-        penalty = c.penalty * RARELY if self.step % RARELY == 0 else 0
-        # Fused attention has no second derivative, which the penalties need.
-        with sdpa_kernel(SDPBackend.MATH):
-            losses |= self._train_critic(fake.detach(), real, tokens, penalty)
-            losses["game"] = self._game(fake, real, tokens)
-        total = GAME * losses["game"] + sum(w * losses[name] for name, w in WEIGHTS.items())
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        distributed.average_gradients(self.generator)
-        norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
-        if torch.isfinite(norm):
-            self.optimiser.step()
-            self.average.update_parameters(self.generator)
-        self.step += 1
-        values = distributed.mean(torch.stack([*losses.values()]).detach()).tolist()
-        return dict(zip(losses, values, strict=True))
+        """Learn from points on the way of each window of a batch; returns the losses."""
+        count, own = self._share(batch)
+        come = torch.from_numpy(0.98 * rng.random(count, "float32")[own]).to(self.device)
+        shape = count, *batch.truth.shape[1:]
+        white = torch.from_numpy(rng.standard_normal(shape, "float32")[own]).to(self.device)
+        e = batch.evidence
+        on_the_way = mixed(batch.truth, alike(e.prior, white), come)
+        evidence = evidence_of(on_the_way, come, e.season, e.wavelengths)
+        return super().train_step(batch._replace(evidence=evidence), rng)
+
+    def _told(self, batch: Sample, rng: np.random.Generator, *, play: bool) -> Tensor:  # noqa: ARG002
+        assert batch.code is not None  # noqa: S101  scenery has one
+        y, x = batch.truth.shape[-2:]
+        come = 1 - batch.evidence.prior_scale[:, 0, 0, 0]
+        return conditions(come, batch.code, (y // STRIDE, x // STRIDE))
+
+    def _errors_of(self, batch: Sample, guess: Guess) -> dict[str, Tensor]:
+        end, error = reached(batch.evidence, guess.mean)
+        return {"error": ((end - batch.truth) / error).square().mean()}
+
+    def _pair(self, batch: Sample, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
+        far = batch.evidence.prior_scale[:, 0, 0, 0] < 0.5
+        far = far if far.any() else ~far
+        end = reached(batch.evidence, guess.mean)[0][far]
+        tokens = nn.functional.avg_pool2d(batch.weight[far], STRIDE).squeeze(1)
+        return own_normalised(end), own_normalised(batch.truth[far]), tokens
 
     # -- held-back windows -------------------------------------------------------------------
 
@@ -147,9 +149,13 @@ class Painter(Trainer):
         generator.eval()
         found = {}
         for i, sample in self._held_back.items():
-            evidence = sample.evidence.to(self.device)
-            rng = np.random.default_rng([self.config.seed, 5, i])
-            drawn = generator(evidence, self._noise(sample, rng)).mean.cpu()
+            assert sample.code is not None  # noqa: S101  scenery has one
+            e = sample.evidence.to(self.device)
+            code = sample.code.to(self.device)
+            white = np.random.default_rng(i).standard_normal(e.prior.shape, "float32")
+            noise = alike(e.prior, torch.from_numpy(white).to(self.device))
+            begun = mixed(e.prior, noise, e.prior.new_full((1,), START))
+            drawn = led(generator, begun, e.season, e.wavelengths, code).cpu()
             found[i] = [described(v[0]) for v in (drawn, sample.evidence.prior, sample.truth)]
         generator.train()
         drawn, prior, real = (np.stack(v) for v in zip(*distributed.gather(found), strict=True))
@@ -166,43 +172,22 @@ class Painter(Trainer):
         return Model(self._averaged(), self.critic, self.output.stem, "", card)
 
 
-def kept(evidence: Evidence, drawn: Tensor) -> dict[str, Tensor]:
-    """How far levels and covariances of refined draws are from those of the draws themselves.
-
-    Both in units of the draw's own spread in each band.
-    """
-    unit = evidence.prior_scale[..., :1, :1]
-    away = (drawn - evidence.prior) / unit
-    level = away.mean((2, 3)).square()
-    now, then = (_covariance(v / unit) for v in (drawn, evidence.prior))
-    return {"level": distributed.mean(level.mean()), "covariance": (now - then).square().mean()}
-
-
-def _covariance(logs: Tensor) -> Tensor:
-    """Of the bands of each window, ``(n, b, b)``."""
-    flat = (logs - logs.mean((2, 3), keepdim=True)).flatten(2)
-    return flat @ flat.mT / flat.shape[-1]
-
-
-def described(logs: Tensor) -> NDArray[np.float64]:
-    """A window ``(b, y, x)`` by its edges and grain, whatever its level and contrast.
+def described(window: Tensor) -> NDArray[np.float64]:
+    """A normal window ``(b, y, x)`` by its edges and grain.
 
     For each halving of its size: the share of the variance that is lost, how much of what is
     lost lies in few places (logarithm of the kurtosis), and how much in the same places of all
     bands.
     """
-    image = ((logs - logs.mean((1, 2), keepdim=True)) / (logs.std((1, 2), keepdim=True) + 1e-6))[
-        None
-    ].double()
-    out = []
+    image, out = window[None].double(), []
     for _ in range(4):
         half = nn.functional.avg_pool2d(image, 2)
         lost = image - nn.functional.interpolate(half, scale_factor=2, mode="nearest")
-        power = lost.square().mean((2, 3))
-        peaks = lost.pow(4).mean((2, 3)) / (power.square() + 1e-12)
-        out += [(power.mean() + 1e-6).log(), (peaks.mean() + 1).log()]
-        size = lost.square() / (power[..., None, None] + 1e-12)
-        out.append(size.mean(1).var() / size.var((2, 3)).mean().clamp(min=1e-6))
+        power = lost.square().mean((2, 3), keepdim=True) + 1e-12
+        peaks = lost.pow(4).mean((2, 3), keepdim=True) / power.square()
+        strength = lost.square() / power
+        alike = strength.mean(1).var() / strength.var((2, 3)).mean().clamp(min=1e-6)
+        out += [(power.mean() + 1e-6).log(), (peaks.mean() + 1).log(), alike]
         image = half
     return torch.stack(out).numpy()
 
@@ -213,7 +198,8 @@ def distance(one: NDArray[np.float64], real: NDArray[np.float64]) -> float:
     The Fréchet distance of distributions whose features are independent.
     """
     unit = real.std(0) + 1e-6
-    return float((((one.mean(0) - real.mean(0)) / unit) ** 2 + (one.std(0) / unit - 1) ** 2).mean())
+    away, wide = (one.mean(0) - real.mean(0)) / unit, one.std(0) / unit - 1
+    return float((away**2 + wide**2).mean())
 
 
 def paint(
@@ -225,5 +211,5 @@ def paint(
     **how: Any,
 ) -> Path:
     """Teach a model to draw and write it; see `geot2t.train.train` and `Painter`."""
-    config = replace(config or TrainConfig(), only="draws")
+    config = replace(config or TrainConfig(), only="draws", adversarial=ADVERSARIAL)
     return train(tiles, output, config=config, kind=partial(Painter, classes=classes), **how)

@@ -23,7 +23,7 @@ from geot2t.ground import ANY, LEAST, Ground, Look, look, named, near, turn_of
 from geot2t.io import Stack, open_stack, scenes_in
 from geot2t.io.place import Grid, degrees
 from geot2t.io.sink import metadata_of
-from geot2t.refine import WINDOW, evidence_of_draws
+from geot2t.refine import WINDOW, code_of, evidence_of, normal
 from geot2t.tiles import Sample
 
 LEAST_BANDS = 3
@@ -185,7 +185,7 @@ class Scenery(Dataset[Sample]):
     """Endless pairs of a draw and a real window of its bands, class and season.
 
     Sample ``i`` depends on the seed and ``i`` alone. The prior of its evidence is the draw, its
-    truth the window, both in logarithms of reflectance.
+    truth the window, both as `geot2t.refine` takes them.
 
     Parameters
     ----------
@@ -234,9 +234,10 @@ class Scenery(Dataset[Sample]):
         kind = spot.kind if spot.kind in self._ground.kinds else None
         draw = self._ground.draw((WINDOW, WINDOW), waves, rng, kind=kind, turn=spot.turn)
         season = torch.tensor([np.nan if spot.turn is None else spot.turn], dtype=torch.float32)
-        logs, real = (torch.from_numpy(np.log(v))[None] for v in (draw, pixels[chosen]))
+        start, end = (normal(torch.from_numpy(np.log(v))[None]) for v in (draw, pixels[chosen]))
         known = torch.from_numpy(waves)[None] * (1.0 if rng.random() < 0.9 else np.nan)
-        return Sample(evidence_of_draws(logs, season, known), real, torch.ones_like(real[:, :1]))
+        evidence = evidence_of(start, torch.zeros(1), season, known)
+        return Sample(evidence, end, torch.ones_like(end[:, :1]), code_of(kind)[None])
 
 
 @lru_cache(maxsize=64)

@@ -60,6 +60,9 @@ class Trainer(Learner):
         If ``init`` is of another architecture than ``config`` asks for.
     """
 
+    check_every = 200
+    """Steps between two looks at what was held back."""
+
     def __init__(
         self,
         tiles: Path,
@@ -97,7 +100,8 @@ class Trainer(Learner):
         own = model.generator.config.arch
         if config.arch not in {None, own}:
             raise InputError(
-                f"{init} is of the architecture {own}, not {config.arch}; leave --arch or --init out"
+                f"{init} is of the architecture {own}, not {config.arch}; leave --arch or --init "
+                "out"
             )
         return model.generator, model.critic
 
@@ -140,9 +144,7 @@ class Trainer(Learner):
         settings = asdict(self.config)
         self.step = load_state(self.output, settings, self._modules, self._optimisers)
 
-    def run(
-        self, *, save_every: float = 120.0, check_every: int = 200, quiet: bool = False
-    ) -> None:
+    def run(self, *, save_every: float = 120.0, quiet: bool = False) -> None:
         """Train to the end, or until stopped; the model and the state are saved as it goes."""
         last_save, began, first = time.monotonic(), time.monotonic(), self.step
         mean: dict[str, float] = {}
@@ -155,7 +157,7 @@ class Trainer(Learner):
                 for k, v in losses.items():
                     mean[k] = v if k not in mean else 0.98 * mean[k] + 0.02 * v
                 bar.update()
-                if self.step % check_every == 0 or self.step == self.config.steps:
+                if self.step % self.check_every == 0 or self.step == self.config.steps:
                     check = self.held_back()
                     self._write_log(mean, check, time.monotonic() - began)
                 if self.step % 10 == 0:
