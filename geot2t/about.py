@@ -141,8 +141,11 @@ def lines(known: dict[str, Any]) -> list[str]:
         ]
     if "bands" in known:
         return _raster_lines(known)
+    card = dict(known.get("card", {}))
+    if "ground" in card:
+        card["ground"] = ", ".join(sorted(card["ground"]))
     return [f"{key}: {value}" for key, value in known.items() if key != "card"] + [
-        f"card.{key}: {value}" for key, value in known.get("card", {}).items()
+        f"card.{key}: {value}" for key, value in card.items()
     ]
 
 

@@ -271,7 +271,7 @@ class Learner:
             pool.extend(distributed.gather({i: next(stream) for i in distributed.share(wanted)}))
             drawn = wanted.stop
             rng = np.random.default_rng([c.seed, 7, step])
-            how = {"sizes": self.sizes, "most": self.most_bands, "place": place}
+            how: dict[str, Any] = {"sizes": self.sizes, "most": self.most_bands, "place": place}
             yield drawn_batch(pool, c.batch, rng, self.device, **how), rng
 
     # -- held-back windows ---------------------------------------------------------------------

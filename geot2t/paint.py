@@ -43,7 +43,7 @@ from geot2t.train import Opened, Trainer, train
 NEW = GeneratorConfig(embed_dim=96, depth=3, heads=3, noise_dim=CONDITIONS, frames=1)
 """A new generator: smaller than one that fills, as each draw takes many steps."""
 
-HELD_BACK = 48
+HELD_BACK = 32
 """Windows by which draws are compared with real ground that was held back."""
 
 
@@ -158,9 +158,10 @@ class Painter(Trainer):
             drawn = led(generator, begun, e.season, e.wavelengths, code).cpu()
             found[i] = [described(v[0]) for v in (drawn, sample.evidence.prior, sample.truth)]
         generator.train()
-        drawn, prior, real = (np.stack(v) for v in zip(*distributed.gather(found), strict=True))
-        apart = distance(drawn, real)
-        return {"distance": apart, "ratio": apart / distance(prior, real)}
+        every = zip(*distributed.gather(found), strict=True)
+        of_drawn, of_prior, of_real = (np.stack(values) for values in every)
+        apart = distance(of_drawn, of_real)
+        return {"distance": apart, "ratio": apart / distance(of_prior, of_real)}
 
     def model(self, check: dict[str, Any]) -> Model:
         """The model as it stands, with the library in its card."""

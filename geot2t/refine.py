@@ -224,7 +224,7 @@ def _local(logs: Float) -> tuple[Float, Float]:
         return mean, logs.std((1, 2), keepdims=True) + 1e-3
     width = (0, _LOCAL, _LOCAL)
     level = gaussian_filter(logs, width, mode="reflect")
-    spread = np.sqrt(gaussian_filter((logs - level) ** 2, width, mode="reflect")) + 1e-3
+    spread: Float = np.sqrt(gaussian_filter((logs - level) ** 2, width, mode="reflect")) + 1e-3
     return level, spread
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -193,7 +193,7 @@ def train(
     device: str = "auto",
     workers: int = 0,
     quiet: bool = False,
-    kind: type[Trainer] = Trainer,
+    kind: Callable[..., Trainer] = Trainer,
 ) -> Path:
     """Train the T2T-GAN on GeoTIFFs and write a model; returns its path.
 
@@ -219,7 +219,7 @@ def train(
         Processes that prepare windows.
     quiet : bool
         No progress bar.
-    kind : type
+    kind : callable
         What is trained, and how; see `geot2t.teach`.
 
     Raises
