@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -34,8 +34,9 @@ from geot2t.ground import WAVELENGTHS, Ground, onto
 from geot2t.learner import TrainConfig
 from geot2t.losses import relativistic
 from geot2t.paint import ADVERSARIAL, NEW, Painter
-from geot2t.refine import Refiner, code_of, normal
+from geot2t.refine import CODE, Refiner, code_of, normal
 from geot2t.tiles import Sample
+from geot2t.train import Opened
 
 NAMES = ("t2t", "vit", "unet", "dcgan")
 Float = NDArray[np.floating[Any]]
@@ -57,7 +58,7 @@ class DcganConfig:
 class Dcgan(nn.Module):
     """Transposed convolutions from a vector to 64 px (Radford et al. 2016, arXiv:1511.06434).
 
-    The vector is noise, the season and the class. What is made, at the wavelengths of the library,
+    The vector is noise, the season, the class and the sizes of detail. What is made, at the wavelengths of the library,
     is given the level and contrast of the library's draw, as what T2T makes is.
     """
 
@@ -70,7 +71,7 @@ class Dcgan(nn.Module):
             steps += [
                 nn.ConvTranspose2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.ReLU()
             ]  # fmt: skip
-        self.first = nn.Linear(config.noise + 19, d * 16)
+        self.first = nn.Linear(config.noise + 3 + CODE, d * 16)
         self.body = nn.Sequential(*steps, nn.ConvTranspose2d(widths[-1], len(WAVELENGTHS), 4, 2, 1))
 
     def forward(self, noise: Tensor, season: Tensor, code: Tensor, wavelengths: Tensor) -> Tensor:
@@ -87,6 +88,16 @@ class Rival(Painter):
     """A run whose generator is one of several, and whose critic is always of one kind."""
 
     name = "t2t"
+    _read: ClassVar[dict[str, Any]] = {}
+
+    def _opened(self, tiles: Path, seed: int) -> Opened:
+        # The same for all, and read once.
+        if not self._read:
+            self._read["windows"] = super()._opened(tiles, seed)
+            self._read["ground"] = self.ground
+        self.ground = self._read["ground"]
+        opened: Opened = self._read["windows"]
+        return opened
 
     def _networks(self, config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:  # noqa: ARG002
         critic = Critic(CriticConfig())
@@ -144,9 +155,10 @@ class DcganRefiner:
         noise = torch.from_numpy(rng.standard_normal((1, self._dcgan.config.noise), "float32"))
         season = torch.tensor([np.nan if turn is None else turn], dtype=torch.float32)
         waves = torch.from_numpy(wavelengths.astype("float32"))[None]
-        made = self._dcgan(noise, season, code_of(kind)[None], waves)[0].numpy()
         logs = np.log(draw)
         level, spread = logs.mean((1, 2), keepdims=True), logs.std((1, 2), keepdims=True)
+        code = code_of(kind, (logs - level) / spread)[None]
+        made = self._dcgan(noise, season, code, waves)[0].numpy()
         out: Float = np.exp(level + spread * made)
         return out
 

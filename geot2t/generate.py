@@ -138,12 +138,12 @@ def generate(
     """
     if by not in WAYS:
         raise InputError(f"draws are by {' or by '.join(WAYS)}, not by {by!r}")
-    folder = Path(folder)
-    ground, refiner = _taught(by, model, device)
+    folder, moved = Path(folder), like is not None and day is not None
+    ground, refiner = _taught("statistics" if moved else by, model, device)
     ground.kind(kind)
     if not 1 <= size <= MOST:
         raise InputError(f"a draw is 1 to {MOST} px wide, got {size}")
-    if like is not None and day is not None and count > 1:
+    if moved and count > 1:
         raise InputError("a scene moved to another date has one outcome; leave --count out")
     begun = datetime.now(UTC)
     if like is None:

@@ -11,7 +11,7 @@ prior draws, not pictures of any place, and what is not in these statistics is n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from itertools import pairwise
 from typing import Any, Self
@@ -89,7 +89,7 @@ def look(
     level, within = np.full(n, np.nan), np.full((n, n), np.nan)
     level[at] = logs.mean((1, 2))
     within[np.ix_(at, at)] = np.atleast_2d(np.cov(logs.reshape(len(logs), -1)))
-    return Look(level, within, _shares(logs), turn, place)
+    return Look(level, within, shares_of(logs), turn, place)
 
 
 def near(wavelengths: Sequence[float] | Float) -> NDArray[np.bool_]:
@@ -110,7 +110,7 @@ def _nearest(wavelengths: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.where(away.min(1) < _NEAR, away.argmin(1), -1)
 
 
-def _shares(images: NDArray[np.float64]) -> NDArray[np.float64]:
+def shares_of(images: Float) -> NDArray[np.float64]:
     """Share of the variance of ``(b, y, x)`` that is lost by each doubling of a mean's side."""
     smooth = [images, *(uniform_filter(images, (0, s, s), mode="reflect") for s in SIZES[1:])]
     lost = [(a - b).var((1, 2)).mean() for a, b in pairwise(smooth)]
@@ -143,6 +143,9 @@ class Kind:
 
     shares: list[float]
     """Shares of the variance within by `SIZES`."""
+
+    sharpness: list[list[float]] = field(default_factory=list)
+    """Covariance of the logarithms of the shares of places; nothing where all have the same."""
 
 
 class Ground:
@@ -212,7 +215,12 @@ class Ground:
         level = level + _root(np.array(what.between)) @ place
         root = weights @ _root(np.array(what.within))  # (b, k)
         strength = np.exp(0.5 * what.contrast * rng.standard_normal())
-        fields = _fields(shape, root.shape[1], what.shares, rng)
+        shares = np.array(what.shares)
+        if what.sharpness:
+            away = rng.standard_normal(len(SIZES)).clip(-1.5, 1.5)
+            shares = shares * np.exp(_root(np.array(what.sharpness)) @ away)
+            shares /= shares.sum()
+        fields = _fields(shape, root.shape[1], shares.tolist(), rng)
         logs = (weights @ level)[:, None, None] + strength * np.tensordot(root, fields, 1)
         # A sensor's point spread: no pixel is sharp.
         out: NDArray[np.float64] = np.exp(gaussian_filter(logs, (0, 0.5, 0.5)))
@@ -233,6 +241,7 @@ def _fitted(looks: Sequence[Look], whole: Kind | None) -> Kind:
     known = np.isfinite(level)
     level = np.interp(np.log(WAVELENGTHS), np.log(WAVELENGTHS[known]), level[known])
     traces = np.array([np.nanmean(np.diag(one.within)) for one in looks])
+    shares = np.array([one.shares for one in looks])
     return Kind(
         windows=len(looks),
         level=np.round(level, 4).tolist(),
@@ -240,7 +249,8 @@ def _fitted(looks: Sequence[Look], whole: Kind | None) -> Kind:
         between=np.round(_positive(between), 5).tolist(),
         within=np.round(_positive(within), 6).tolist(),
         contrast=float(np.round(np.log(traces + 1e-6).std(), 4)),
-        shares=np.round(_mean(np.array([one.shares for one in looks])), 4).tolist(),
+        shares=np.round(np.exp(np.log(shares + 1e-3).mean(0)), 4).tolist(),
+        sharpness=np.round(_covariance(np.log(shares + 1e-3)), 4).tolist(),
     )
 
 

@@ -30,6 +30,7 @@ from geot2t.refine import (
     START,
     WINDOW,
     alike,
+    code_of,
     conditions,
     evidence_of,
     led,
@@ -151,7 +152,9 @@ class Painter(Trainer):
         for i, sample in self._held_back.items():
             assert sample.code is not None  # noqa: S101  scenery has one
             e = sample.evidence.to(self.device)
-            code = sample.code.to(self.device)
+            # What a draw is to be follows from the draw, not from what is beside it.
+            sizes = code_of(None, sample.evidence.prior[0].numpy())[None, 16:]
+            code = torch.cat([sample.code[:, :16], sizes], 1).to(self.device)
             white = np.random.default_rng(i).standard_normal(e.prior.shape, "float32")
             noise = alike(e.prior, torch.from_numpy(white).to(self.device))
             begun = mixed(e.prior, noise, e.prior.new_full((1,), START))

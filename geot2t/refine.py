@@ -27,7 +27,7 @@ from torch import Tensor
 from geot2t.checkpoint import Model
 from geot2t.generator import STRIDE, Evidence, Generator
 from geot2t.grid import Box, lattice, ramp
-from geot2t.ground import LEAST
+from geot2t.ground import LEAST, named, shares_of
 
 WINDOW = 64
 """Side in pixels of the windows in which draws are refined, and learnt to be."""
@@ -41,9 +41,12 @@ START = 0.5
 STEPS = 8
 """Steps from there to ground."""
 
-CONDITIONS = 24
-"""Numbers that the generator is told in place of noise: 8 of how far a window has come, 16 of its
-class."""
+CODE = 22
+"""Numbers that stand for what a window is to be: 16 for its class, 6 for its sizes of detail."""
+
+CONDITIONS = 8 + CODE
+"""Numbers that the generator is told in place of noise: 8 of how far a window has come, then those.
+"""
 
 _LOCAL = 20.0
 """Width, in pixels, of the surroundings whose mean and spread are taken out of a large draw."""
@@ -54,12 +57,17 @@ _BATCH = 24
 Float = NDArray[np.float32]
 
 
-def code_of(kind: str | None) -> Tensor:
-    """What stands for a class, ``(16,)``; zeros for all ground."""
-    if kind is None:
-        return torch.zeros(16)
-    seed = int.from_bytes(hashlib.sha256(kind.encode()).digest()[:8], "big")
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(16, "float32"))
+def code_of(kind: str | None, window: Float) -> Tensor:
+    """What stands for a class and the sizes of detail of a normal window ``(b, y, x)``, ``(22,)``.
+
+    Classes are told by numbers that follow from their names; all ground by zeros.
+    """
+    code = np.zeros(16, "float32")
+    if kind is not None:
+        seed = int.from_bytes(hashlib.sha256(named(kind).encode()).digest()[:8], "big")
+        code = np.random.default_rng(seed).standard_normal(16, "float32")
+    sizes = np.log(shares_of(window) + 1e-3) + 2
+    return torch.from_numpy(np.concatenate([code, sizes.astype("float32")]))
 
 
 def conditions(come: Tensor, code: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -70,7 +78,7 @@ def conditions(come: Tensor, code: Tensor, shape: tuple[int, int]) -> Tensor:
     come : Tensor
         Share of its way that each window has come, ``(n,)``.
     code : Tensor
-        Of its class, ``(n, 16)``.
+        What it is to be, ``(n, CODE)``.
     shape : tuple of int
         Rows and columns of tokens.
     """
@@ -185,15 +193,15 @@ class Refiner:
         logs = np.pad(np.log(draw), [(0, 0), *grown], mode="symmetric")
         level, spread = _local(logs)
         state = ((logs - level) / spread).clip(-8, 8)
+        season = torch.tensor([np.nan if turn is None else turn], dtype=torch.float32)
+        waves = torch.from_numpy(np.asarray(wavelengths, "float32"))[None]
+        told = [v.to(self._device) for v in (season, waves, code_of(kind, state)[None])]
         given = torch.from_numpy(state)[None]
         white = torch.from_numpy(rng.standard_normal(given.shape, "float32"))
         state = mixed(given, alike(given, white), torch.tensor([START]))[0].numpy()
         windows = list(
             lattice(box := Box(0, 0, *logs.shape[1:]), box, size=WINDOW, overlap=OVERLAP)
         )
-        season = torch.tensor([np.nan if turn is None else turn], dtype=torch.float32)
-        waves = torch.from_numpy(np.asarray(wavelengths, "float32"))[None]
-        told = [v.to(self._device) for v in (season, waves, code_of(kind)[None])]
         for come, step in way():
             state = state + step * (self._ends(state, windows, come, told) - state)
         out: Float = np.exp(level + spread * state)[:, :y, :x].clip(LEAST, 1.2).astype("float32")

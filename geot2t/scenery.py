@@ -237,7 +237,9 @@ class Scenery(Dataset[Sample]):
         start, end = (normal(torch.from_numpy(np.log(v))[None]) for v in (draw, pixels[chosen]))
         known = torch.from_numpy(waves)[None] * (1.0 if rng.random() < 0.9 else np.nan)
         evidence = evidence_of(start, torch.zeros(1), season, known)
-        return Sample(evidence, end, torch.ones_like(end[:, :1]), code_of(kind)[None])
+        return Sample(
+            evidence, end, torch.ones_like(end[:, :1]), code_of(kind, end[0].numpy())[None]
+        )
 
 
 @lru_cache(maxsize=64)
