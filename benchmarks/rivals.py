@@ -58,8 +58,9 @@ class DcganConfig:
 class Dcgan(nn.Module):
     """Transposed convolutions from a vector to 64 px (Radford et al. 2016, arXiv:1511.06434).
 
-    The vector is noise, the season, the class and the sizes of detail. What is made, at the wavelengths of the library,
-    is given the level and contrast of the library's draw, as what T2T makes is.
+    The vector is noise, the season, the class and the sizes of detail. What is made, at the
+    wavelengths of the library, is given the level and contrast of the library's draw, as what T2T
+    makes is.
     """
 
     def __init__(self, config: DcganConfig) -> None:

@@ -232,8 +232,8 @@ def _local(logs: Float) -> tuple[Float, Float]:
         return mean, logs.std((1, 2), keepdims=True) + 1e-3
     width = (0, _LOCAL, _LOCAL)
     level = gaussian_filter(logs, width, mode="reflect")
-    spread: Float = np.sqrt(gaussian_filter((logs - level) ** 2, width, mode="reflect")) + 1e-3
-    return level, spread
+    power: Float = gaussian_filter((logs - level) ** 2, width, mode="reflect")
+    return level, np.sqrt(power) + np.float32(1e-3)
 
 
 def alike(windows: Tensor, white: Tensor) -> Tensor:

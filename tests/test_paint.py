@@ -13,6 +13,7 @@ import pytest
 import rasterio
 import torch
 from click.testing import CliRunner, Result
+from scipy.ndimage import gaussian_filter
 
 from geot2t import generate as generate_module
 from geot2t import paint as paint_module
@@ -28,6 +29,7 @@ from geot2t.ground import ANY, Ground
 from geot2t.learner import TrainConfig
 from geot2t.paint import NEW, Painter, described, distance, paint
 from geot2t.refine import (
+    CODE,
     CONDITIONS,
     OVERLAP,
     START,
@@ -218,10 +220,16 @@ def test_noise_has_in_common_what_bands_have_in_common() -> None:
     np.testing.assert_allclose(got, want, atol=0.05)
 
 
-def test_classes_have_codes_of_their_own() -> None:
-    assert torch.equal(code_of("forest"), code_of("forest"))
-    assert not torch.equal(code_of("forest"), code_of("river"))
-    assert (code_of(None) == 0).all()
+def test_classes_and_sizes_of_detail_have_codes_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    rough = rng.standard_normal((2, 64, 64))
+    smooth = gaussian_filter(rough, (0, 3, 3))
+    forest, river, none = (code_of(kind, rough) for kind in ("forest", "river", None))
+    assert torch.equal(code_of("Forest", rough), forest)
+    assert not torch.equal(forest[:16], river[:16])
+    assert (none[:16] == 0).all()
+    assert torch.equal(forest[16:], none[16:])
+    assert code_of(None, smooth)[16] < none[16] - 1  # less of it is in single pixels
 
 
 def test_a_distance_is_nothing_to_itself_and_grows_with_noise() -> None:
@@ -361,4 +369,4 @@ def test_networks_of_other_sizes_take_the_same_conditions() -> None:
     e = refine.evidence_of(
         torch.randn(2, 3, 64, 64), torch.full((2,), 0.5), torch.zeros(2), torch.ones(2, 3)
     )
-    assert refine.end_of(Generator(config), e, torch.zeros(2, 16)).shape == (2, 3, 64, 64)
+    assert refine.end_of(Generator(config), e, torch.zeros(2, CODE)).shape == (2, 3, 64, 64)
