@@ -127,9 +127,9 @@ def end_of(generator: Generator, evidence: Evidence, code: Tensor) -> Tensor:
 def reached(evidence: Evidence, said: Tensor) -> tuple[Tensor, Tensor]:
     """The end of the way by what the generator said, and the error to be expected without it.
 
-    What can be known from spreads alone, that the mean of both ends is the less of either the less
-    of it there is, is put before what the network adds (as in Karras et al. 2022, "Elucidating the
-    design space of diffusion-based generative models", arXiv:2206.00364, section 5).
+    The best share of what is seen, by spreads alone, is put before what the network adds (as in
+    Karras et al. 2022, "Elucidating the design space of diffusion-based generative models",
+    arXiv:2206.00364, section 5).
     """
     left = evidence.prior_scale
     come = 1 - left
@@ -209,7 +209,7 @@ class Refiner:
 
     def _ends(self, state: Float, windows: list[Box], come: float, told: list[Tensor]) -> Float:
         """Where a whole image is going, from where each of its windows is."""
-        total, weight = np.zeros_like(state), np.zeros(state.shape[1:], "float32")
+        total, weight = np.zeros_like(state), np.zeros_like(state[0])
         ramped = ramp(WINDOW, OVERLAP)
         at_once = max(_BATCH // len(state), 1)
         for i in range(0, len(windows), at_once):
@@ -222,7 +222,8 @@ class Refiner:
             for window, end in zip(some, ends, strict=True):
                 total[:, *window.slices] += end * ramped
                 weight[window.slices] += ramped
-        return total / weight
+        blended: Float = (total / weight).astype("float32")
+        return blended
 
 
 def _local(logs: Float) -> tuple[Float, Float]:
