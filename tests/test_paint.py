@@ -24,14 +24,12 @@ from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import InputError
 from geot2t.generate import generate
 from geot2t.generator import Generator, GeneratorConfig
-from geot2t.grid import Box, lattice
 from geot2t.ground import ANY, Ground
 from geot2t.learner import TrainConfig
 from geot2t.paint import NEW, Painter, described, distance, paint
 from geot2t.refine import (
     CODE,
     CONDITIONS,
-    OVERLAP,
     START,
     WINDOW,
     Refiner,
@@ -273,20 +271,20 @@ def test_a_draw_depends_on_its_noise_alone_and_keeps_its_level() -> None:
 
 
 def test_windows_leave_no_steps_at_their_borders(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What an untaught network says depends on where in its window a pixel lies.
-    monkeypatch.setattr(refine, "START", 0.9)
-    side = 160
-    out = np.log(
-        Refiner(at_random(), CPU)(drawn(side), WAVES, None, None, np.random.default_rng(0))
-    )
-    added = out - np.log(drawn(side))
-    step = np.abs(np.diff(added, axis=2)).mean((0, 1))  # between columns c and c + 1
-    box = Box(0, 0, side, side)
-    starts = {w.col for w in lattice(box, box, size=WINDOW, overlap=OVERLAP)}
-    borders = [c - 1 for start in starts for c in (start, start + WINDOW) if 0 < c < side]
-    assert len(borders) >= 4
-    inside = np.delete(step, borders)
-    assert step[borders].max() < 1.25 * inside.max()
+    slope = torch.linspace(-1, 1, WINDOW)
+
+    def tilted(_: Generator, evidence: refine.Evidence, __: torch.Tensor) -> torch.Tensor:
+        """Neighbours that could not disagree more about the pixels on which they border."""
+        return slope.expand_as(evidence.prior)
+
+    monkeypatch.setattr(refine, "end_of", tilted)
+    flat = drawn(160)
+    level, spread = refine._local(np.log(flat))
+    out = Refiner(at_random(), CPU)(flat, WAVES, None, None, np.random.default_rng(0))
+    said = (np.log(out) - level) / spread
+    np.testing.assert_allclose(said[..., :40], slope[:40].expand(4, 160, 40), atol=1e-4)
+    # From 1 to -1 where two windows only touched; blended, a share of it between any two pixels.
+    assert 0.05 < np.abs(np.diff(said, axis=2)).max() < 0.25
 
 
 def test_order_and_number_of_windows_at_once_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
