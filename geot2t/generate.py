@@ -41,8 +41,8 @@ LIBRARY = "ground"
 DRAWS = "t2t-draw"
 """Name of the model that draws which ships."""
 
-WAYS = ("network", "statistics")
-"""How draws can come about; the first is the default."""
+WAYS = ("statistics", "network")
+"""How draws can come about."""
 
 MOST = 4096
 """Greatest side of a draw in pixels; a draw is held in memory."""
@@ -90,7 +90,7 @@ def generate(
     like: str | Path | None = None,
     size: int = 256,
     seed: int = 0,
-    by: str = WAYS[0],
+    by: str | None = None,
     model: str | Path | None = None,
     judge: str | Path | None = None,
     device: str = "auto",
@@ -116,9 +116,9 @@ def generate(
         Side in pixels of draws that are like no scene.
     seed : int
         Of all draws; each draw depends on the seed and its number alone.
-    by : str
+    by : str, optional
         ``network``: the generator of ``model`` refines what is drawn from statistics;
-        ``statistics``: it does not.
+        ``statistics``: it does not. By default the former where a model is given, else the latter.
     model : str or Path, optional
         Model that was taught to draw, and the library that it was taught with. By default the
         ones that ship.
@@ -136,6 +136,7 @@ def generate(
     Geot2tError
         If an option, the scene or the folder cannot be used.
     """
+    by = by or WAYS[model is not None]
     if by not in WAYS:
         raise InputError(f"draws are by {' or by '.join(WAYS)}, not by {by!r}")
     folder, moved = Path(folder), like is not None and day is not None

@@ -54,15 +54,13 @@ from geot2t.commands.options import (
 )
 @click.option(
     "--by",
-    type=click.Choice(["network", "statistics"]),
-    default="network",
-    show_default=True,
-    help="Whether a network refines what is drawn from statistics.",
+    type=click.Choice(["statistics", "network"]),
+    help="Whether a network refines what is drawn from statistics. [default: where --model is given]",
 )
 @click.option(
     "--model",
     metavar="NAME|PATH",
-    help="Model made by train --only draws. [default: the one that ships]",
+    help="Model made by train --only draws. [default: t2t-draw]",
 )
 @click.option(
     "--judge", metavar="NAME|PATH", help="Model whose critic chooses. [default: the one that ships]"
@@ -75,16 +73,16 @@ from geot2t.commands.options import (
 def generate(folder: Path, when: datetime | None, *, as_json: bool, **rest: Any) -> None:
     """Draw scenes in which nothing was observed, and print their paths.
 
-    Their levels and textures come from statistics of real ground by season and class, and a
-    network refines them; of four draws the critic keeps the one that looks most real. They show
-    no place, and are for trying things out, not for measuring. With --like and --date, SCENE is
-    given the colours of another time of the year.
+    Their levels and textures come from statistics of real ground by season and class, which a
+    network can refine; of four draws the critic keeps the one that looks most real. They show no
+    place, and are for trying things out, not for measuring. With --like and --date, SCENE is given
+    the colours of another time of the year.
 
     \b
     Examples
       geot2t generate -o draws/ --count 4 --date 2022-07-01
       geot2t generate -o draws/ --class annual-crop --seed 7
-      geot2t generate -o draws/ --like scene.tif
+      geot2t generate -o draws/ --like scene.tif --by network
       geot2t generate -o draws/ --model mine.safetensors --class orchard
       geot2t generate -o winter/ --like scene.tif --date 2022-01-15
     """
