@@ -92,9 +92,9 @@ def picture_of_draws(folder: Path, temp: Path) -> None:
     titled: dict[str, Path] = {}
     for way in WAYS:
         for kind in ("annual-crop", "forest", "residential"):
-            found = generate(temp / way / kind, kind=kind, size=192, day=summer, by=way)
+            found = generate(temp / f"{way} {kind}", kind=kind, size=192, day=summer, by=way)
             titled[f"{kind}, {way}"] = found.paths[0]
-        found = generate(temp / way / "like", like=scene, by=way)
+        found = generate(temp / f"{way} like", like=scene, by=way)
         titled[f"like the sample, {way}"] = found.paths[0]
     winter = date(2022, 1, 15)
     for kind in ("river", "highway"):
