@@ -21,6 +21,7 @@ from typing import Any
 from geot2t.checkpoint import load_model
 from geot2t.errors import Geot2tError
 from geot2t.evaluation import KINDS, evaluate
+from geot2t.evaluation.cases import SHARES
 from geot2t.io.publish import write_bytes
 from geot2t.report.scores import bucket_label
 
@@ -68,7 +69,7 @@ def least_coverage(results: Results) -> float | None:
     return min((b["methods"]["geot2t"]["coverage"] for b in buckets), default=None)
 
 
-def clouds(found: dict[str, Results], learnt: set[str]) -> Iterator[list[str]]:
+def clouds(found: dict[str, Results], learnt: set[str], kind: str) -> Iterator[list[str]]:
     """A row for each series: errors under clouds, coverage, and the seam."""
     yield [
         "series", "cases", *(f"{a} / {b}" for a, b in PAIRS),
@@ -77,13 +78,13 @@ def clouds(found: dict[str, Results], learnt: set[str]) -> Iterator[list[str]]:
     ]  # fmt: skip
     rows: list[list[float | None]] = []
     for name, results in found.items():
-        cases = [case["scores"] for case in results["cases"] if case["kind"] == "cloud"]
+        cases = [case["scores"] for case in results["cases"] if case["kind"] == kind]
         if not cases:
             continue
         parts = [m for m in ("network", "prior") if m in cases[0]]
         worst = max(s["geot2t"]["mae"] / max(min(s[m]["mae"] for m in parts), 1e-12) for s in cases)
-        pairs = [fmean(r) if (r := ratios(results, "cloud", a, b)) else None for a, b in PAIRS]
-        mean = results["summary"]["cloud"]["geot2t"]
+        pairs = [fmean(r) if (r := ratios(results, kind, a, b)) else None for a, b in PAIRS]
+        mean = results["summary"][kind]["geot2t"]
         seam, texture = (mean[k] and mean[k]["mean"] for k in ("seam", "texture"))
         row = [*pairs, worst, mean["coverage"]["mean"], least_coverage(results), seam, texture]
         rows.append(row)
@@ -175,8 +176,11 @@ def main() -> None:
         print(folder.name, file=sys.stderr, flush=True)
         if (results := measured(folder, args)) is not None:
             found[folder.name] = results
-    print(table(clouds(found, learnt)))
-    if whole := [kind for kind in args.kinds if kind != "cloud"]:
+    for kind in SHARES:
+        if kind in args.kinds:
+            print(f"\n{kind}\n")
+            print(table(clouds(found, learnt, kind)))
+    if whole := [kind for kind in args.kinds if kind not in SHARES]:
         print("\nWhole dates, over linear interpolation's\n")
         print(table(dates(found, whole)))
     for look in LOOKS:

@@ -32,7 +32,13 @@ def main() -> None:
     given = parser.parse_args()
     # Which options there are is for the administrator to say: see Gateway.cluster_options().
     options: dict[str, Any] = {
-        "environment": {"OMP_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1"},
+        "environment": {
+            "OMP_NUM_THREADS": "1",
+            "GDAL_NUM_THREADS": "1",
+            # Dask's own setting gives the memory of every array back, which costs more than it is.
+            "MALLOC_TRIM_THRESHOLD_": "268435456",
+            "MALLOC_MMAP_THRESHOLD_": "33554432",
+        },
         "worker_cores": 1,
         "worker_memory": 4,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from geot2t.io import open_stack
 
 __version__ = "0.1.0"
+
+# Read when torch is loaded. Its threads meet thousands of times for a window, and by default they
+# wait without letting go of the core that the one they wait for may need: ten times as slow as soon
+# as anything else runs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = [
     "Geot2tError",

@@ -29,9 +29,12 @@ from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, fa
 _SAMPLES = 8192
 _FEW_SAMPLES, _FEW_CASES = 500, 3
 
+STEADY = "prior"
+"""Method where nothing can be hidden, and for dates of which nothing was observed."""
+
 DOUBT = 0.05
-"""Share by which the last of the methods, the simplest, must be better on dates that stand in: they
-are few and differ, and on the training series it won by less only by chance."""
+"""Share by which any other must be better on dates that stand in: they are few and differ, and on
+the training series others won by less only by chance."""
 
 Bool = NDArray[np.bool_]
 
@@ -187,11 +190,12 @@ def conclude(
     """
     if not found:
         reason = "too few observed pixels to hide some of them"
-        return _impossible(estimates, use or estimates.methods[0], bands, reason)
+        return _impossible(estimates, use or _steady(estimates.methods), bands, reason)
     rows = _errors(outcomes, estimates.methods)
     hidden = {case.date for case in found if isinstance(case, HiddenDate)}
-    doubt = DOUBT if hidden else 0.0
-    methods = _winners(rows, estimates.methods, outcomes, len(set(_groups(found))), doubt)
+    methods = _winners(
+        rows, estimates.methods, outcomes, len(set(_groups(found))), blind=bool(hidden)
+    )
     if use is not None:
         methods = (use,) * len(methods)
     chosen = [_of_winner(c, outcome, methods) for c, outcome in zip(found, outcomes, strict=True)]
@@ -333,19 +337,25 @@ def _winners(
     methods: Sequence[str],
     outcomes: list[dict[str, _Outcome]],
     cases: int,
-    doubt: float,
+    *,
+    blind: bool,
 ) -> tuple[str, ...]:
-    first = methods[0]
+    usual = _steady(methods) if blind else methods[0]
     bands = 1 + max(row.band for row in rows)
-    samples = sum(outcome[first].lone.size for outcome in outcomes)
+    samples = sum(outcome[usual].lone.size for outcome in outcomes)
     if cases < _FEW_CASES or samples < _FEW_SAMPLES:
-        return (first,) * bands
+        return (usual,) * bands
     winners = []
     for band in range(bands):
         mae = {row.method: row.mae for row in rows if row.band == band}
-        mae[methods[-1]] *= 1 + doubt
+        if blind:
+            mae[usual] /= 1 + DOUBT
         winners.append(min(methods, key=mae.__getitem__))
     return tuple(winners)
+
+
+def _steady(methods: Sequence[str]) -> str:
+    return STEADY if STEADY in methods else methods[0]
 
 
 def _of_winner(case: Case, outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[Errors]:

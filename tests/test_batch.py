@@ -138,6 +138,11 @@ def test_each_process_has_a_gpu_and_a_thread_of_its_own(one: Client) -> None:
     assert seen["OMP_NUM_THREADS"] == seen["GDAL_NUM_THREADS"] == str(os.cpu_count())
 
 
+def test_workers_keep_memory_for_the_next_array(one: Client) -> None:
+    (seen,) = one.run(lambda: dict(os.environ)).values()
+    assert int(seen["MALLOC_TRIM_THRESHOLD_"]) >= int(seen["MALLOC_MMAP_THRESHOLD_"]) >= 32 << 20
+
+
 @pytest.fixture(scope="module")
 def tall(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two dates of a place of three rows of blocks, and one without any gap."""

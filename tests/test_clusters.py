@@ -116,6 +116,7 @@ def test_the_script_of_a_slurm_job(root: Path) -> None:
     for line in ("#SBATCH -p fast", "#SBATCH --cpus-per-task=4", "#SBATCH -t 02:00:00"):
         assert line in script.splitlines()
     assert "export OMP_NUM_THREADS=1 GDAL_NUM_THREADS=1" in script
+    assert "export MALLOC_TRIM_THRESHOLD_=" in script
     assert "--nthreads 1" in script
     assert "--nworkers 4" in script
     assert "--lifetime 110m" in script

@@ -23,7 +23,7 @@ from geot2t import evaluation, metrics
 from geot2t.cli import main
 from geot2t.errors import InputError, OutputError
 from geot2t.evaluation import KINDS, Evaluation, evaluate, shown
-from geot2t.evaluation.cases import Crop, cloud_cases, crop_boxes, date_cases, gap_cases
+from geot2t.evaluation.cases import SHARES, Crop, cloud_cases, crop_boxes, date_cases, gap_cases
 from geot2t.evaluation.fills import half_width, pick
 from geot2t.evaluation.scoring import BUCKETS, Tally
 from geot2t.evaluation.summary import Outcome, summed_up
@@ -35,6 +35,7 @@ HEIGHT, WIDTH, BANDS = 60, 72, 2
 DAYS = ("2022-06-01", "2022-06-04", "2022-06-10", "2022-06-12", "2022-06-20", "2022-06-25")
 PLACE = Affine(10, 0, 600_000, 0, -10, 5_000_000)
 RED, NIR = 0, 1
+WHOLE = [kind for kind in KINDS if kind not in SHARES]
 
 
 def write(path: Path, values: np.ndarray, transform: Affine = PLACE, **more: Any) -> Path:
@@ -121,7 +122,8 @@ def test_only_hidden_pixels_that_are_surely_observed_are_scored(valid, seed, mar
     crop = Crop.of(Box(0, 0, 24, 30), valid, range(5), margin)
     assert set(crop.truths) <= {0, 1, 3}
     drawn = cloud_cases(crop, "abcde", 6, np.random.default_rng(seed))
-    for kind in KINDS[1:]:
+    drawn += cloud_cases(crop, "abcde", 2, np.random.default_rng(seed), "overcast")
+    for kind in WHOLE:
         drawn += date_cases(crop, kind, 3)
     for case in drawn:
         assert not (case.scored & ~(case.hidden & valid[case.target])).any()
@@ -129,7 +131,7 @@ def test_only_hidden_pixels_that_are_surely_observed_are_scored(valid, seed, mar
         for pixel in np.argwhere(case.scored)[:20]:
             assert not len(gone) or np.hypot(*(gone - pixel).T).min() > margin
         assert case.target not in case.without
-        assert case.kind != "cloud" or not case.hidden.all()
+        assert case.kind not in SHARES or not case.hidden.all()
 
 
 def test_equal_seeds_draw_equal_cases_and_others_do_not(series):
@@ -142,10 +144,18 @@ def test_equal_seeds_draw_equal_cases_and_others_do_not(series):
     assert origins == {"2022-06-04", "library"}
 
 
+def test_clouds_hide_the_share_that_their_kind_says(series):
+    crop = Crop.of(Box(0, 0, HEIGHT, WIDTH), valid_of(series), range(6), 2)
+    for kind, (least, greatest) in SHARES.items():
+        drawn = cloud_cases(crop, DAYS, 6, np.random.default_rng(0), kind)
+        assert len(drawn) == 6
+        assert all(least <= case.hidden.mean() <= greatest for case in drawn)
+
+
 def test_whole_dates_take_their_neighbours_along(series):
     crop = Crop.of(Box(0, 0, HEIGHT, WIDTH), valid_of(series), range(6), 2)
     assert crop.truths == (0, 2, 3, 4, 5)
-    gone = {kind: [(c.target, c.without) for c in date_cases(crop, kind, 9)] for kind in KINDS[1:]}
+    gone = {kind: [(c.target, c.without) for c in date_cases(crop, kind, 9)] for kind in WHOLE}
     assert gone["missing"] == [(2, ()), (3, ()), (4, ())]
     assert gone["consecutive"] == [(2, (1, 3)), (3, (2, 4)), (4, (3, 5))]
     assert gone["first"] == [(0, ())]
@@ -187,8 +197,8 @@ def test_no_method_is_given_a_value_that_is_hidden(series, kind, monkeypatch):
     at = dates.index(case["date"])
     hidden = {float(v) for i in map(dates.index, case["without"])
               for v in np.unique(block.pixels[i])} - {0.0}  # fmt: skip
-    if kind == "cloud":
-        _, valid = next(iter(drawn_again(series)))
+    if kind in SHARES:
+        _, valid = next(iter(drawn_again(series, kind)))
         hidden |= set(np.unique(block.pixels[at][:, ~valid]).tolist())
     else:
         hidden |= set(np.unique(block.pixels[at]).tolist())
@@ -197,11 +207,11 @@ def test_no_method_is_given_a_value_that_is_hidden(series, kind, monkeypatch):
     assert len(spy.seen) > 1000
 
 
-def drawn_again(series: Path):
-    """Targets of the cloud cases, and what of them is left to see."""
+def drawn_again(series: Path, kind: str):
+    """Targets of the cases under clouds, and what of them is left to see."""
     valid = valid_of(series)
     crop = Crop.of(Box(0, 0, HEIGHT, WIDTH), valid, range(6), 4)
-    for case in cloud_cases(crop, DAYS, 1, np.random.default_rng(0)):
+    for case in cloud_cases(crop, DAYS, 1, np.random.default_rng(0), kind):
         yield case.target, valid[case.target] & ~case.hidden
 
 
@@ -481,7 +491,7 @@ def test_the_grid_of_most_dates_is_used(series):
 
 def test_a_single_date_can_be_filled_in_space_alone(series):
     found = measured(series / "2022-06-01.tif", against="fillnodata")
-    assert {c["kind"] for c in found.results["cases"]} == {"cloud"}
+    assert {c["kind"] for c in found.results["cases"]} == set(SHARES)
     assert "the series gives no case of the kind 'missing'" in found.warnings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import time
@@ -230,3 +231,14 @@ def test_help_takes_less_than_half_a_second():
         if best < 0.5:
             break
     assert best < 0.5, f"the best of 8 runs took {best:.2f} s"
+
+
+@pytest.mark.parametrize(("chosen", "used"), [(None, "passive"), ("active", "active")])
+def test_threads_that_wait_let_go_of_their_core_unless_told_otherwise(chosen, used):
+    env = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    env |= {"OMP_WAIT_POLICY": chosen} if chosen else {}
+    code = "import geot2t, os; print(os.environ['OMP_WAIT_POLICY'])"
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == used

@@ -51,7 +51,7 @@ from geot2t.commands.options import (
     multiple=True,
     metavar="NAME,...",
     callback=lambda _ctx, _option, given: listed(*given),
-    help="What is hidden: cloud, missing, consecutive, first or last.  [default: all]",
+    help="What is hidden: cloud, overcast, missing, consecutive, first or last.  [default: all]",
 )
 @click.option(
     "--cases",

@@ -14,9 +14,12 @@ from geot2t.grid import Box, lattice
 
 Bool = NDArray[np.bool_]
 
-KINDS = ("cloud", "missing", "consecutive", "first", "last")
-"""Kinds of cases: a gap in the shape of a cloud; a date hidden whole; a date and its neighbours;
-the first date, and the last."""
+SHARES = {"cloud": (0.05, 0.6), "overcast": (0.8, 0.97)}
+"""Kinds of cases with a gap in the shape of a cloud: least and greatest share of the place that it
+hides."""
+
+KINDS = (*SHARES, "missing", "consecutive", "first", "last")
+"""All kinds; the others hide a date whole; a date and its neighbours; the first date; the last."""
 
 LIBRARY = "library"
 """Origin of a cloud that ships with geot2t."""
@@ -26,9 +29,6 @@ CLEAR = 0.95
 
 LEAST, FEW = 0.5, 3
 """Where no date is that clear, the clearest `FEW` serve that show at least `LEAST`."""
-
-SHARES = (0.05, 0.6)
-"""Least and greatest share of the place that a cloud hides."""
 
 FEWEST = 16
 """Scored pixels that a case needs."""
@@ -104,7 +104,7 @@ def crop_boxes(extent: Box, side: int, seed: int) -> list[Box]:
 
 
 def cloud_cases(
-    crop: Crop, labels: Sequence[str], count: int, rng: np.random.Generator
+    crop: Crop, labels: Sequence[str], count: int, rng: np.random.Generator, kind: str = "cloud"
 ) -> list[Case]:
     """Clear dates in random order, each under another cloud.
 
@@ -117,20 +117,23 @@ def cloud_cases(
         Names of the dates, to say where a cloud is from.
     count : int
     rng : Generator
+    kind : str
+        One of `SHARES`.
     """
+    share = SHARES[kind]
     own = [
         (label, ndimage.binary_opening(~seen, iterations=_SPECKLE))
         for label, seen in zip(labels, crop.valid, strict=True)
     ]
-    own = [(label, cloud) for label, cloud in own if SHARES[0] < cloud.mean() < CLEAR]
+    own = [(label, cloud) for label, cloud in own if share[0] < cloud.mean() < CLEAR]
     library = CloudShapes.load()
     cases = []
     for i, target in enumerate(_in_turn(crop.truths, count, rng)):
         for _ in range(_TRIES):
-            moved = _moved(own, rng) if own and i % 2 == 0 else None
+            moved = _moved(own, share, rng) if own and i % 2 == 0 else None
             if moved is None:
-                moved = LIBRARY, library.sample(rng, crop.box.height, crop.box.width, share=SHARES)
-            if (case := _case("cloud", crop, target, moved[1], origin=moved[0])) is not None:
+                moved = LIBRARY, library.sample(rng, crop.box.height, crop.box.width, share=share)
+            if (case := _case(kind, crop, target, moved[1], origin=moved[0])) is not None:
                 cases.append(case)
                 break
     return cases
@@ -203,13 +206,15 @@ def _in_turn(dates: Sequence[int], count: int, rng: np.random.Generator) -> list
     return order[:count]
 
 
-def _moved(own: Sequence[tuple[str, Bool]], rng: np.random.Generator) -> tuple[str, Bool] | None:
+def _moved(
+    own: Sequence[tuple[str, Bool]], share: tuple[float, float], rng: np.random.Generator
+) -> tuple[str, Bool] | None:
     """One of the series' gaps, mirrored and shifted; None if none hides a fair share."""
     for _ in range(_TRIES):
         label, cloud = own[int(rng.integers(len(own)))]
         cloud = cloud[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
         shift = [int(rng.integers(-n // 2, n // 2 + 1)) for n in cloud.shape]
         cloud = ndimage.shift(cloud.astype("uint8"), shift, order=0, mode="constant") > 0
-        if SHARES[0] < cloud.mean() < SHARES[1]:
+        if share[0] < cloud.mean() < share[1]:
             return label, cloud
     return None

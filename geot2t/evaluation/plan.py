@@ -11,6 +11,7 @@ from geot2t.errors import InputError
 from geot2t.evaluation.cases import (
     CLEAR,
     LEAST,
+    SHARES,
     Bool,
     Case,
     Crop,
@@ -56,6 +57,8 @@ def plan(
         If no case can be drawn.
     """
     rasters = [] if str(gaps) == REAL else gaps_in(Path(gaps), stack)
+    if rasters and not (kinds := [kind for kind in kinds if kind != "overcast"]):
+        raise InputError("given gaps are as large as they are; leave the kind overcast out")
     notes: list[str] = []
     crops = _crops(stack, crop, margin, seed, notes)
     labels = [str(day or path.name) for day, path in zip(stack.dates, stack.paths, strict=True)]
@@ -66,7 +69,7 @@ def plan(
         drawn: list[Case] = []
         for i, place in enumerate(crops):
             count = wanted // len(crops) + (i < wanted % len(crops))
-            if kind != "cloud":
+            if kind not in SHARES:
                 drawn += date_cases(place, kind, count)
             elif rasters:
                 name = Path(gaps).name
@@ -76,7 +79,7 @@ def plan(
                 ]
                 drawn += gap_cases(place, shapes, count, rng)
             else:
-                drawn += cloud_cases(place, labels, count, rng)
+                drawn += cloud_cases(place, labels, count, rng, kind)
         if not drawn:
             notes.append(f"the series gives no case of the kind {kind!r}")
         found += drawn

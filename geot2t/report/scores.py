@@ -52,6 +52,7 @@ SCORES = (
 
 KINDS = {
     "cloud": "gaps in the shape of real clouds",
+    "overcast": "clouds over all but a fifth or less",
     "missing": "dates hidden whole",
     "consecutive": "several dates in a row hidden whole",
     "first": "the first date hidden whole",
