@@ -45,8 +45,8 @@ from scipy.spatial.distance import pdist
 from geot2t import ground as library
 from geot2t.checkpoint import load_model
 from geot2t.critic import Critic, own_normalised
-from geot2t.generate import DRAWS
-from geot2t.generate import library as shipped
+from geot2t.drawing import DRAWS
+from geot2t.drawing import library as shipped
 from geot2t.ground import Ground, Look, look
 from geot2t.io.names import scenes_in
 from geot2t.io.stack import open_stack

@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 import geot2t
+from geot2t.drawing import WAYS
 from geot2t.flaws import FLAWS, flawed
-from geot2t.generate import WAYS, generate
+from geot2t.generate import generate
 from geot2t.score import score
 
 mpl.use("agg")

@@ -8,8 +8,7 @@ sampling", arXiv:1810.06758, but the best of a few instead of a quota).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
-from geot2t.checkpoint import SHIPPED, load_model
+from geot2t.drawing import TRIES, WAYS, Draws, judge_of, taught
 from geot2t.errors import InputError, OutputError
 from geot2t.fill import Float, walk
 from geot2t.grid import Box, blocks
@@ -31,24 +30,10 @@ from geot2t.io.metadata import RasterMeta, drawn_metadata
 from geot2t.io.place import Grid, degrees
 from geot2t.io.sink import metadata_of
 from geot2t.io.stack import Stack, open_stack
-from geot2t.model import pick_device
 from geot2t.realism import SIDE, Judge
-from geot2t.refine import Refiner
-
-LIBRARY = "ground"
-"""Name of the library that ships."""
-
-DRAWS = "t2t-draw"
-"""Name of the model that draws which ships."""
-
-WAYS = ("statistics", "network")
-"""How draws can come about."""
 
 MOST = 4096
 """Greatest side of a draw in pixels; a draw is held in memory."""
-
-TRIES = 4
-"""Draws of which the critic keeps one."""
 
 BANDS: dict[str, float] = {
     "B02": 0.492, "B03": 0.560, "B04": 0.665, "B05": 0.704, "B06": 0.740, "B07": 0.781,
@@ -74,11 +59,6 @@ class Generated:
 
     warnings: tuple[str, ...]
     """What the user should know, one sentence each."""
-
-
-def library(path: Path | None = None) -> Ground:
-    """The library of levels and textures that ships, or another one."""
-    return Ground.from_json(json.loads((path or SHIPPED / f"{LIBRARY}.json").read_text("utf-8")))
 
 
 def generate(
@@ -140,7 +120,7 @@ def generate(
     if by not in WAYS:
         raise InputError(f"draws are by {' or by '.join(WAYS)}, not by {by!r}")
     folder, moved = Path(folder), like is not None and day is not None
-    ground, refiner = _taught("statistics" if moved else by, model, device)
+    ground, refiner = taught("statistics" if moved else by, model, device)
     ground.kind(kind)
     if not 1 <= size <= MOST:
         raise InputError(f"a draw is 1 to {MOST} px wide, got {size}")
@@ -149,11 +129,11 @@ def generate(
     begun = datetime.now(UTC)
     if like is None:
         wavelengths = np.array(list(BANDS.values()))
-        draws = _Draws(
+        draws = Draws(
             ground, kind, wavelengths, None if day is None else turn_of(day), seed, refiner
         )
         target = _Target(drawn_metadata(size, list(BANDS), day), wavelengths, None, day, begun)
-        return _drawn(folder, draws, target, count, _judge(judge, device), overwrite, progress)
+        return _drawn(folder, draws, target, count, judge_of(judge, device), overwrite, progress)
     with open_stack(like) as stack:
         meta = stack.metadata or metadata_of(stack.paths[stack.target])
         if not np.isfinite(stack.wavelengths).all():
@@ -169,9 +149,9 @@ def generate(
             raise InputError(f"{like} is larger than the {MOST} px that can be drawn; crop it")
         turn = None if own_day is None else _northern(turn_of(own_day), stack)
         own = Ground({ANY: _look_of(stack, ground, kind, turn)})
-        draws = _Draws(own, None, stack.wavelengths, turn, seed, refiner)
+        draws = Draws(own, None, stack.wavelengths, turn, seed, refiner)
         target = _Target(meta, stack.wavelengths, stack, own_day, begun)
-        return _drawn(folder, draws, target, count, _judge(judge, device), overwrite, progress)
+        return _drawn(folder, draws, target, count, judge_of(judge, device), overwrite, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,62 +203,9 @@ class _Target:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Draws:
-    """Draws by their number."""
-
-    ground: Ground
-    kind: str | None
-    wavelengths: Float
-    turn: float | None
-    seed: int
-    refiner: Refiner | None
-
-    def tries(self, number: int, shape: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
-        """What the critic chooses from."""
-        for i in range(TRIES):
-            rng = np.random.default_rng([self.seed, number, i])
-            draw = self.ground.draw(shape, self.wavelengths, rng, kind=self.kind, turn=self.turn)
-            if self.refiner is not None:
-                draw = self.refiner(draw, self.wavelengths, self.turn, self.kind, rng)
-            yield draw
-
-    @property
-    def lineage(self) -> str:
-        """How they come about."""
-        drawn = "Levels and textures were drawn from a library"
-        return f"{drawn}." if self.refiner is None else f"{drawn} and refined by a network."
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """What their Items say of how they come about."""
-        if self.refiner is None:
-            return {"by": "statistics"}
-        return {"by": "network", "model": self.refiner.name, "model_sha256": self.refiner.sha256}
-
-
-def _taught(by: str, name: str | Path | None, device: str) -> tuple[Ground, Refiner | None]:
-    """The library to draw from, and what refines its draws."""
-    if by == "statistics" and name is None:
-        return library(), None
-    model = load_model(DRAWS if name is None else name)
-    if not isinstance(said := model.card.get("ground"), dict):
-        raise InputError(
-            f"{name} was not taught to draw; geot2t train --only draws makes a model that is, and "
-            f"{DRAWS} ships"
-        )
-    refiner = None if by == "statistics" else Refiner(model, pick_device(device))
-    return Ground.from_json(said), refiner
-
-
-def _judge(name: str | Path | None, device: str) -> Judge:
-    chosen, model = pick_device(device), load_model(name)
-    return Judge(model.critic, model.card.get("realism", {}).get("window"), chosen)
-
-
 def _drawn(
     folder: Path,
-    draws: _Draws,
+    draws: Draws,
     target: _Target,
     count: int,
     judge: Judge,

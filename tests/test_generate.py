@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geot2t.cli import main
+from geot2t.drawing import library
 from geot2t.errors import InputError
-from geot2t.generate import BANDS, generate, library
+from geot2t.generate import BANDS, generate
 from geot2t.ground import ANY, WAVELENGTHS, Ground, look, season_terms, turn_of
 
 RGBN = np.array([0.492, 0.560, 0.665, 0.833])

@@ -51,7 +51,7 @@ LAYERS = [
         "sharpen",
         "baselines",
     },
-    {"model", "methods", "realism", "refine"},
+    {"model", "methods", "realism", "refine", "drawing"},
     {
         "places",
         "tiles",

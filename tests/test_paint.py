@@ -15,9 +15,8 @@ import torch
 from click.testing import CliRunner, Result
 from scipy.ndimage import gaussian_filter
 
-from geot2t import generate as generate_module
+from geot2t import drawing, refine
 from geot2t import paint as paint_module
-from geot2t import refine
 from geot2t.checkpoint import Model, load_model
 from geot2t.cli import main
 from geot2t.critic import Critic, CriticConfig
@@ -58,7 +57,7 @@ def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paint_module, "NEW", SMALL)
         patch.setattr(paint_module, "HELD_BACK", 4)
-        patch.setattr(generate_module, "TRIES", 2)
+        patch.setattr(drawing, "TRIES", 2)
         patch.setattr(refine, "STEPS", 3)
         yield
 
