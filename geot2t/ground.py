@@ -218,9 +218,8 @@ class Ground:
         shares = np.array(what.shares)
         if what.sharpness:
             away = rng.standard_normal(len(SIZES)).clip(-1.5, 1.5)
-            shares = shares * np.exp(_root(np.array(what.sharpness)) @ away)
-            shares /= shares.sum()
-        fields = _fields(shape, root.shape[1], shares.tolist(), rng)
+            shares *= np.exp(_root(np.array(what.sharpness)) @ away)
+        fields = _fields(shape, root.shape[1], shares / shares.sum(), rng)
         logs = (weights @ level)[:, None, None] + strength * np.tensordot(root, fields, 1)
         # A sensor's point spread: no pixel is sharp.
         out: NDArray[np.float64] = np.exp(gaussian_filter(logs, (0, 0.5, 0.5)))
@@ -241,7 +240,7 @@ def _fitted(looks: Sequence[Look], whole: Kind | None) -> Kind:
     known = np.isfinite(level)
     level = np.interp(np.log(WAVELENGTHS), np.log(WAVELENGTHS[known]), level[known])
     traces = np.array([np.nanmean(np.diag(one.within)) for one in looks])
-    shares = np.array([one.shares for one in looks])
+    shares = np.log(np.array([one.shares for one in looks]) + 1e-3)
     return Kind(
         windows=len(looks),
         level=np.round(level, 4).tolist(),
@@ -249,8 +248,8 @@ def _fitted(looks: Sequence[Look], whole: Kind | None) -> Kind:
         between=np.round(_positive(between), 5).tolist(),
         within=np.round(_positive(within), 6).tolist(),
         contrast=float(np.round(np.log(traces + 1e-6).std(), 4)),
-        shares=np.round(np.exp(np.log(shares + 1e-3).mean(0)), 4).tolist(),
-        sharpness=np.round(_covariance(np.log(shares + 1e-3)), 4).tolist(),
+        shares=np.round(np.exp(shares.mean(0)), 4).tolist(),
+        sharpness=np.round(_covariance(shares), 4).tolist(),
     )
 
 
@@ -321,7 +320,7 @@ def onto(wavelengths: Float) -> NDArray[np.float64]:
 
 
 def _fields(
-    shape: tuple[int, int], count: int, shares: Sequence[float], rng: np.random.Generator
+    shape: tuple[int, int], count: int, shares: Float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Fields ``(count, y, x)`` of mean 0 and variance 1, their variance shared out by size."""
     out = np.zeros((count, *shape))

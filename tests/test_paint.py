@@ -38,6 +38,7 @@ from geot2t.refine import (
     reached,
 )
 from geot2t.scenery import LEAST_WINDOWS, read_classes
+from geot2t.train import Trainer
 
 CPU = torch.device("cpu")
 SHORT = TrainConfig(
@@ -346,6 +347,20 @@ def test_a_model_that_draws_does_not_fill(cloudy: Path, taught: Path) -> None:
     result = run("inpaint", cloudy, "--model", taught)
     assert result.exit_code == 1
     assert "was taught to draw, not to fill" in result.stderr.splitlines()[-1]
+
+
+def test_training_to_fill_does_not_start_from_a_model_that_draws(
+    tiles: Path, taught: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="was taught to draw, not to fill; give another --init"):
+        Trainer(tiles, tmp_path / "m.safetensors", TrainConfig(), CPU, taught)
+
+
+def test_what_ships_draws_the_classes_of_the_library(judge: Path, tmp_path: Path) -> None:
+    model = load_model(drawing.DRAWS)
+    assert set(model.card["ground"]) == set(drawing.library().kinds)
+    found = generate(tmp_path / "d", by="network", kind="river", size=48, judge=judge)
+    assert found.items[0]["properties"]["geot2t:model"] == drawing.DRAWS
 
 
 def test_info_names_the_classes_of_a_model(taught: Path) -> None:

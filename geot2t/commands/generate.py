@@ -55,7 +55,8 @@ from geot2t.commands.options import (
 @click.option(
     "--by",
     type=click.Choice(["statistics", "network"]),
-    help="Whether a network refines what is drawn from statistics. [default: if --model is given]",
+    help="Whether a network refines what is drawn from statistics. [default: network if --model "
+    "is given, else statistics]",
 )
 @click.option(
     "--model",
