@@ -152,10 +152,10 @@ def measured(places: list[Place], critic: Critic, count: int, seed: int) -> dict
     before = windows[count]
     for i in tqdm(range(count)):
         sample = windows[i]
+        real: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         for case in cases(sample, before, np.random.default_rng([seed, i])):
-            (here_a, a, _), (here_b, b, _) = (
-                scores(critic, v, case.known) for v in (case.right, case.wrong)
-            )
+            real = real or scores(critic, case.right, case.known)  # the same in every case
+            (here_a, a, _), (here_b, b, _) = real, scores(critic, case.wrong, case.known)
             row = found.setdefault(case.name, {})
             row.setdefault("critic", []).append((float(a[0]), float(b[0])))
             share = F.avg_pool2d(case.where.float(), STRIDE).squeeze(1).numpy() > SURE

@@ -1,9 +1,9 @@
-"""What the self-check hides where nothing of the date itself was observed: other dates, whole.
+"""What the self-check hides where little or nothing of the date itself was observed: other dates.
 
-A clear date of the series stands in for the one that is missing. With it go all dates that are
-nearer to it than the missing date is to what was observed, on the same side or sides, so that the
-methods know as little of it as they know of the missing one. What they make of it is compared
-with what it shows.
+A clear date of the series stands in for the one that is missing, hidden where that one was not
+observed. With it go all dates that are nearer to it than the missing date is to what was observed,
+on the same side or sides, so that the methods know as little of it as they know of the missing one.
+What they make of it is compared with what it shows.
 """
 
 from __future__ import annotations
@@ -44,13 +44,16 @@ Bool = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class HiddenDate:
-    """A window of a date that is hidden whole."""
+    """A window of a date that is hidden where the missing one was not observed."""
 
     box: Box
     """The window."""
 
     hidden: Bool
-    """What was observed of the date, ``(y, x)``."""
+    """What was observed of the date and is hidden, ``(y, x)``."""
+
+    left: Bool
+    """What the missing date shows, and so is left of this one, ``(y, x)``."""
 
     date: int
     """Index in time of the date."""
@@ -69,8 +72,9 @@ class HiddenDate:
         order = sorted((*self.seen, self.date))
         at = order.index(self.date)
         pixels, valid = block.pixels[order], block.valid[order]
-        pixels[at], valid[at] = 0, False
-        # What lies around shows nothing of the date either.
+        pixels[at][:, ~self.left] = 0
+        valid[at] &= self.left
+        # What lies around is told of no date: of this one it would show too much.
         return Block(pixels, valid, block.days[order], block.box), at
 
     def truth(self, block: Block, _target: int) -> Float:
@@ -88,7 +92,7 @@ def windows_read(extent: Box, *, size: int, overlap: int) -> list[Box]:
 def hidden_dates(
     days: Float, target: int, windows: Sequence[Box], valid: Sequence[Bool]
 ) -> list[HiddenDate]:
-    """Choose the dates that stand in for one of which nothing was observed.
+    """Choose the dates that stand in for one of which little or nothing was observed.
 
     Parameters
     ----------
@@ -108,8 +112,9 @@ def hidden_dates(
     """
     if not math.isfinite(days[target]):
         return []
-    shares = np.array([v.mean((1, 2)) for v in valid])  # (window, time)
-    share = shares.mean(0)
+    gaps = [v & ~v[target] for v in valid]
+    shares = np.array([gap.mean((1, 2)) for gap in gaps])  # (window, time)
+    share = np.array([v.mean((1, 2)) for v in valid]).mean(0)
     observed = [i for i in range(len(days)) if i != target and share[i] > SHOWN]
     dates = [i for i in observed if math.isfinite(days[i])]
     wide = _neighbours(days, days[target], dates)
@@ -132,8 +137,9 @@ def hidden_dates(
         seen = found[i][0]
         best = [int(w) for w in np.argsort(-shares[:, i], kind="stable") if shares[w, i] >= CLEAR]
         for w in sorted(best[:each]):
-            key = (windows[w], float(days[i]), tuple(days[list(seen)].tolist()))
-            cases.append(HiddenDate(windows[w], valid[w][i], i, seen, stretch, key))
+            left = valid[w][target]
+            key = (windows[w], float(days[i]), tuple(days[list(seen)].tolist()), left.tobytes())
+            cases.append(HiddenDate(windows[w], gaps[w][i], left, i, seen, stretch, key))
     return cases
 
 

@@ -21,16 +21,17 @@ from geot2t import blind
 from geot2t.blind import HiddenDate
 from geot2t.draws import USUAL
 from geot2t.errors import InputError
-from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, beside
+from geot2t.fill import Around, Block, Estimates, Float, Predict, Prediction, Source, beside
 from geot2t.grid import Box
 from geot2t.hidden import HiddenPixels, Shapes, find_cases
 from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors, likeness
+from geot2t.pipeline import abreast
 
 _SAMPLES = 8192
 _FEW_SAMPLES, _FEW_CASES = 500, 3
 
 STEADY = "prior"
-"""Method where nothing can be hidden, and for dates of which nothing was observed."""
+"""Method where nothing can be hidden, and for dates of which little or nothing was observed."""
 
 DOUBT = 0.05
 """Share by which any other must be better on dates that stand in: they are few and differ, and on
@@ -159,7 +160,11 @@ def self_check(
     )
     if not found:
         found = find_dates(source, size=size, overlap=overlap)
-    outcomes = [evaluate(case, source, estimates, known) for case in found]
+    if not found:  # little is better than nothing
+        found = find_cases(
+            source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes, least=0
+        )
+    outcomes = evaluate_all(found, source, estimates, known)
     corner = Box(source.extent.row, source.extent.col, 1, 1)
     bands = len(source.read_target(corner)[0])
     return conclude(found, outcomes, estimates, bands, use=use)
@@ -262,7 +267,7 @@ def _default_factor(estimates: Estimates, method: str) -> float:
 
 
 def find_dates(source: Source, *, size: int, overlap: int) -> list[HiddenDate]:
-    """Other dates to hide whole, where nothing of the target was observed; see `geot2t.blind`."""
+    """Other dates to hide, where little of the target was observed; see `geot2t.blind`."""
     windows = blind.windows_read(source.extent, size=size, overlap=overlap)
     valid: list[Bool] = []
     days = np.zeros(0, "float32")
@@ -273,28 +278,48 @@ def find_dates(source: Source, *, size: int, overlap: int) -> list[HiddenDate]:
     return blind.hidden_dates(days, source.target, windows, valid)
 
 
-def evaluate(
-    case: Case, source: Source, estimates: Estimates, known: Outcomes | None = None
-) -> dict[str, _Outcome]:
-    """Predict what ``case`` hides by every method; only the case's box is read."""
-    if isinstance(case, HiddenDate) and known is not None:
-        if case.key not in known:
-            known[case.key] = evaluate(case, source, estimates)
+def evaluate_all(
+    found: Sequence[Case], source: Source, estimates: Estimates, known: Outcomes | None = None
+) -> list[dict[str, _Outcome]]:
+    """Predict what each case hides by every method; only its box is read, unless it is known.
+
+    Cases are computed side by side where the estimates have more than one of ``threads``.
+    """
+    known = {} if known is None else known
+
+    def read(case: Case) -> tuple[Case, Block | None]:
+        there = isinstance(case, HiddenDate) and case.key in known
+        return case, None if there else source.read(case.box)
+
+    def work(item: tuple[Case, Block | None]) -> dict[str, _Outcome]:
+        case, block = item
+        if block is not None:
+            return _evaluate(case, block, source.target, estimates)
+        assert isinstance(case, HiddenDate)  # noqa: S101  no other kind is known
         return known[case.key]
-    block = source.read(case.box)
-    shown, target = case.shown(block, source.target)
+
+    threads = getattr(estimates, "threads", 1)
+    outcomes = list(abreast(work, map(read, found), threads))
+    for case, outcome in zip(found, outcomes, strict=True):
+        if isinstance(case, HiddenDate):
+            known[case.key] = outcome
+    return outcomes
+
+
+def _evaluate(case: Case, block: Block, target: int, estimates: Estimates) -> dict[str, _Outcome]:
+    shown, at_date = case.shown(block, target)
     out = estimates(
         shown.pixels[None],
         shown.valid[None],
         shown.days,
-        target,
+        at_date,
         estimates.methods,
         **beside([shown]),
     )
     at = _sampled(case)
-    whole = case.truth(block, source.target)
+    whole = case.truth(block, target)
     truth = whole.reshape(len(whole), -1)[:, at]
-    away = _distance(shown.valid[target])
+    away = _distance(shown.valid[at_date])
     return {
         method: _Outcome(
             error=said.mean[0].reshape(truth.shape[0], -1)[:, at] - truth,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange, reduce
@@ -43,6 +43,9 @@ class CriticConfig:
     views: int = VIEWS
     """Channels for each band: 4, with statistics (`geot2t.views`), or 1, the band alone."""
 
+    statistics: int = STATISTICS
+    """How many of the statistics are looked at; those of a critic of before are the first ones."""
+
 
 class Critic(nn.Module):
     """Score windows of any number of bands; high means like observed ground."""
@@ -57,7 +60,7 @@ class Critic(nn.Module):
             heard = nn.Linear(d, d)
             # Beside the tokens of the stem, they are to be heard from the first step on.
             nn.init.normal_(heard.weight, std=2 / math.sqrt(d))
-            self.statistics = nn.Sequential(nn.Linear(STATISTICS, d), nn.GELU(), heard)
+            self.statistics = nn.Sequential(nn.Linear(config.statistics, d), nn.GELU(), heard)
         self.space = nn.ModuleList(parts.critic_space(d, heads, i) for i in range(config.depth))
         self.across = nn.ModuleList(Attention(d, config.heads) for _ in range(config.depth))
         self.mlp = nn.ModuleList(FeedForward(d) for _ in range(config.depth))
@@ -99,8 +102,18 @@ class Critic(nn.Module):
             valid = torch.ones_like(images[:, :1], dtype=torch.bool)
         pixels, cells = views(images, valid)
         x = self.stem(pixels)[-1]
-        cells = F.adaptive_avg_pool2d(cells, x.shape[1:3])
+        cells = F.adaptive_avg_pool2d(cells[:, : self.config.statistics], x.shape[1:3])
         return torch.as_tensor(x + self.statistics(rearrange(cells, "m c h w -> m h w c")))
+
+
+def widened(critic: Critic) -> Critic:
+    """``critic`` with all of today's statistics, of which it does not yet heed the new ones."""
+    config = replace(critic.config, statistics=STATISTICS)
+    out, state = Critic(config), critic.state_dict()
+    name = "statistics.0.weight"
+    state[name] = F.pad(state[name], (0, STATISTICS - critic.config.statistics))
+    out.load_state_dict(state)
+    return out
 
 
 def soft_minimum(scores: Tensor, dim: int) -> Tensor:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from geot2t.errors import InputError
 from geot2t.grid import Box, blocks, lattice, ramp
+from geot2t.pipeline import abreast
 
 Float = NDArray[np.float32]
 
@@ -102,11 +103,15 @@ class Prediction:
 
 Predict = Callable[..., Prediction]
 """A model, as the core sees it: ``predict(pixels (n,t,b,y,x), valid (n,t,y,x), days (t,),
-target)``. Where the source knows what was observed elsewhere, it is given as ``around``."""
+target)``. Where the source knows what was observed elsewhere, it is given as ``around``. An
+attribute ``threads`` says how many may call it at once; one, if it has none."""
 
 
 class Estimates(Protocol):
-    """Several models that share their work, each under the name of its method."""
+    """Several models that share their work, each under the name of its method.
+
+    An attribute ``threads`` says how many may call it at once; one, if it has none.
+    """
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -257,21 +262,24 @@ class Filler:
         return Filled(pixels, scale, days, box)
 
     def _predict(self, blocks: Sequence[Block]) -> None:
-        for i in range(0, len(blocks), self.batch):
-            some = blocks[i : i + self.batch]
-            out = self.predict(
-                np.stack([block.pixels for block in some]),  # (n, t, b, size, size)
-                np.stack([block.valid for block in some]),  # (n, t, size, size)
-                some[0].days,
-                self.source.target,
-                **beside(some),
-            )
+        batches = [blocks[i : i + self.batch] for i in range(0, len(blocks), self.batch)]
+        threads = getattr(self.predict, "threads", 1) if batches else 1
+        for some, out in zip(batches, abreast(self._ask, batches, threads), strict=True):
             bands = self.bands or some[0].pixels.shape[1]
             want = (len(some), bands, *some[0].pixels.shape[2:])
             if out.mean.shape != want:
                 raise InputError(f"the model must return shape {want}, got {out.mean.shape}")
             for j, block in enumerate(some):
                 self._done[block.box] = (out.mean[j], out.scale[j], out.days[j])
+
+    def _ask(self, some: Sequence[Block]) -> Prediction:
+        return self.predict(
+            np.stack([block.pixels for block in some]),  # (n, t, b, size, size)
+            np.stack([block.valid for block in some]),  # (n, t, size, size)
+            some[0].days,
+            self.source.target,
+            **beside(some),
+        )
 
     def _forget(self, windows: dict[Box, Any], box: Box) -> None:
         """Drop windows that end above ``box``, and those at the foot of an earlier strip."""

@@ -121,13 +121,22 @@ class Lazy:
             log.info("self-check: %s", self.check.reason or f"methods {self.check.methods}")
         return self.check
 
+    @property
+    def threads(self) -> int:
+        """How many may call at once, now that all is loaded and checked."""
+        self._ready()
+        return getattr(self.estimates(), "threads", 1)
+
     def __call__(
         self, pixels: Float, valid: NDArray[np.bool_], days: Float, target: int, **around: Around
     ) -> Prediction:
         """Predict with the methods that the self-check chose; see `geot2t.fill.Predict`."""
+        return self._ready()(pixels, valid, days, target, **around)
+
+    def _ready(self) -> Predict:
         if self._predict is None:
             self._predict = chosen(self.estimates(), self.checked())
-        return self._predict(pixels, valid, days, target, **around)
+        return self._predict
 
 
 def _load(

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from geot2t.fill import Block, Float, Source
 from geot2t.grid import Box, lattice
 
+SPARSE = 0.3
+"""Share of the looked-at windows below which what was observed says too little of the rest: gaps
+that fit into it are far smaller than those to be filled."""
+
 _SCANNED = 48
 
 Bool = NDArray[np.bool_]
@@ -68,10 +72,12 @@ def find_cases(
     seed: int,
     cases: int | None = None,
     shapes: Shapes | None = None,
+    least: float = SPARSE,
 ) -> list[HiddenPixels]:
     """Windows with observed pixels hidden under gap shapes that come from elsewhere.
 
-    Only `Source.read_target` is called, for the boxes of `windows_read`; see `self_check`.
+    Only `Source.read_target` is called, for the boxes of `windows_read`; see `self_check`. None
+    are found where less than the share ``least`` of these was observed.
     """
     shapes = shapes or _library_shape
     rng = np.random.default_rng(seed)
@@ -81,7 +87,7 @@ def find_cases(
     seen = [source.read_target(window)[1] for window in windows]
     share = np.array([s.mean() for s in seen])
     usable = np.flatnonzero(share * seen[0].size >= min(256, 0.2 * seen[0].size))
-    if not usable.size:
+    if not usable.size or share.mean() < least:
         return []
     # The better half: windows with little left to learn from say little of the scene.
     best = usable[np.argsort(-share[usable], kind="stable")][: max(cases, usable.size // 2)]

@@ -69,17 +69,16 @@ def pair(batch: Sample, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tenso
     gap = batch.weight > 0
     known = batch.evidence.valid[:, :1] | gap
     right = torch.where(known, batch.truth, 0)
-    wrong, where = right.clone(), gap.clone()
+    where = gap.clone()
     n = len(right)
     filled = torch.from_numpy(rng.random(n) < FILLS).to(gap.device)
-    fill = torch.where(gap, _bad_fill(batch, rng), right)
-    wrong[filled] = fill[filled]
-
     seen = known.to(right)
     count = seen.sum((2, 3), keepdim=True).clamp(min=1)
     centre = right.sum((2, 3), keepdim=True) / count
     spread = (((right - centre) * seen).square().sum((2, 3), keepdim=True) / count).sqrt() + 1e-9
     level = torch.where(known, (right - centre) / spread, 0)
+    fill = _bad_fill(batch, another_day(level, rng) * spread + centre, rng)
+    wrong = torch.where(filled[:, None, None, None] & gap, fill, right)
     names = rng.choice(list(FLAWS), n)
     for name in FLAWS:
         which = torch.from_numpy(names == name).to(gap.device) & ~filled
@@ -106,8 +105,33 @@ def _part(gaps: Tensor, rng: np.random.Generator, *, whole: bool) -> Tensor:
     return out
 
 
-def _bad_fill(batch: Sample, rng: np.random.Generator) -> Tensor:
-    """The gap as a simpler method would fill it: by a date as it is, by their mean, by less."""
+def another_day(level: Tensor, rng: np.random.Generator) -> Tensor:
+    """Normalised windows ``(n, b, y, x)`` as another date, or a mean of some, might show them.
+
+    Light and haze are others, what is alike has changed alike, and some of the noise is gone. Few
+    places have many dates, but any has outlines at which a date changes.
+    """
+    n, b = level.shape[:2]
+
+    def drawn(own: float, common: float = 0.0) -> Tensor:
+        draws = own * rng.normal(size=(n, b)) + common * rng.normal(size=(n, 1))
+        return torch.from_numpy(draws).to(level)[..., None, None]
+
+    near = F.avg_pool2d(level, 3, 1, 1, count_include_pad=False)
+    index = (near * drawn(b**-0.5)).sum(1, keepdim=True)
+    kind = torch.sigmoid(4 * (index - drawn(0.0, 1.0)[:, :1]))
+    change = drawn(0.08, 0.15) + drawn(0.06, 0.1) * level + drawn(0.2) * kind
+    strength = np.exp(rng.uniform(np.log(0.2), np.log(1.2), (n, 1, 1, 1)))
+    lost = rng.uniform(0, 0.4, (n, 1, 1, 1))
+    much, less = (torch.from_numpy(v).to(level) for v in (strength, lost))
+    return level + much * change - less * (level - near)
+
+
+def _bad_fill(batch: Sample, changed: Tensor, rng: np.random.Generator) -> Tensor:
+    """The gap as a simpler method would fill it: by a date as it is, by their mean, by less.
+
+    Where no other date shows ground, mostly by the ground itself as ``changed``.
+    """
     e = batch.evidence
     others = e.valid[:, 1:, None]  # (n, f, 1, y, x)
     out = e.prior.clone()
@@ -115,6 +139,8 @@ def _bad_fill(batch: Sample, rng: np.random.Generator) -> Tensor:
     mean = images.sum(1) / others.sum(1).clamp(min=1)
     for i, draw in enumerate(rng.random(len(out))):
         shown = torch.nonzero(others[i].flatten(1).any(1)).flatten()
+        if draw < (0.1 if len(shown) else 0.75):
+            out[i] = changed[i]
         if not len(shown) or draw < 0.5:
             continue
         which = int(shown[int(rng.integers(len(shown)))])

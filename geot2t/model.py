@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +29,32 @@ log = logging.getLogger(__name__)
 
 YEAR = 365.2425
 
+MOST_THREADS = 4
+"""Windows computed side by side at most; each takes some hundred megabytes."""
+
 _LOCK = threading.Lock()
+
+Done = TypeVar("Done")
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that compute on the CPU, each with one of torch's own.
+
+    What torch adds up in several threads differs in the last bits with their number, so that no
+    two computers would give the same file, nor one worker and two.
+    """
+    threads = min(torch.get_num_threads(), MOST_THREADS)
+    return ThreadPoolExecutor(threads, "geot2t-compute", torch.set_num_threads, (1,))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads stay with the parent
+
+
+def _computed(device: torch.device, work: Callable[..., Done], *given: Any) -> Done:
+    """``work(*given)``, in a thread of one if it is the CPU that computes."""
+    return _pool().submit(work, *given).result() if device.type == "cpu" else work(*given)
 
 
 def evidence_of(
@@ -129,7 +156,7 @@ def open_estimates(
     """
     chosen = pick_device(device)
     if change is not None:
-        loaded = change(load_model(name), chosen)
+        loaded = _computed(chosen, change, load_model(name), chosen)
     else:
         path = resolve(name)
         with _LOCK:  # two threads must not load the same weights
@@ -156,7 +183,8 @@ class ModelEstimates:
     wavelengths : ndarray, shape ``(band,)``
         Centre wavelengths in micrometres, NaN where unknown.
     device : torch.device
-        Where to compute. On CUDA the network runs in bfloat16, the prior in float32.
+        Where to compute. On CUDA the network runs in bfloat16, the prior in float32. On the CPU
+        the number of torch's threads changes no bit of what comes out.
     """
 
     methods: tuple[str, ...] = ("network", "prior", "linear")
@@ -169,7 +197,11 @@ class ModelEstimates:
         self._wavelengths = torch.as_tensor(np.asarray(wavelengths, "float32"), device=device)
         model.generator.to(device)
 
-    @torch.inference_mode()
+    @property
+    def threads(self) -> int:
+        """How many may call at once to some effect."""
+        return min(torch.get_num_threads(), MOST_THREADS) if self.device.type == "cpu" else 1
+
     def __call__(
         self,
         pixels: Float,
@@ -187,7 +219,9 @@ class ModelEstimates:
         if unknown := set(methods) - set(self.methods):
             raise InputError(f"no method {sorted(unknown)}; there are {', '.join(self.methods)}")
         try:
-            return self._estimate(pixels, valid, days, target, methods, around)
+            return dict(
+                _computed(self.device, self._estimate, pixels, valid, days, target, methods, around)
+            )
         except torch.OutOfMemoryError:
             if len(pixels) == 1:
                 raise InputError(
@@ -219,6 +253,7 @@ class ModelEstimates:
             for name in methods
         }
 
+    @torch.inference_mode()
     def _estimate(
         self,
         pixels: Float,

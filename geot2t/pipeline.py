@@ -1,13 +1,13 @@
-"""Three stages that overlap: read ahead, compute, write behind.
+"""Work that overlaps: three stages, or several items of one.
 
 Reading and writing each have a thread of their own; computing stays in the caller's thread,
-where Ctrl-C arrives and where torch keeps its own threads busy.
+where Ctrl-C arrives, or in threads side by side.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import islice
 from threading import Event
@@ -64,6 +64,28 @@ def overlap(
     finally:
         reader.stop()
         writer.stop()
+
+
+def abreast(work: Callable[[Item], Done], items: Iterable[Item], threads: int) -> Iterator[Done]:
+    """Yield ``work(item)`` for each item, in order, computed by so many threads side by side.
+
+    Items are drawn in the caller's thread, each when a thread is about to need it. An exception
+    of any item is raised in its place; what has not begun then never begins.
+    """
+    if threads < 2:
+        yield from map(work, items)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="geot2t-abreast")
+    begun: deque[Future[Done]] = deque()
+    try:
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) > threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Stage(Generic[Item, Done]):

@@ -63,6 +63,7 @@ class Sharp:
         self._estimates, self._period, self._seed = estimates, period, seed
         self.methods = estimates.methods
         self.factors: dict[str, float] = getattr(estimates, "factors", {})
+        self.threads: int = getattr(estimates, "threads", 1)
 
     def __call__(
         self,

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from geot2t import distributed
 from geot2t.checkpoint import Model, load_model
-from geot2t.critic import Critic, CriticConfig, own_normalised
+from geot2t.critic import Critic, CriticConfig, own_normalised, widened
 from geot2t.errors import InputError
 from geot2t.grid import Box
 from geot2t.learner import TrainConfig, averaging
@@ -29,6 +29,7 @@ from geot2t.places import Place
 from geot2t.realism import SEEN, SIDE, scores
 from geot2t.tiles import Sample, Windows
 from geot2t.train import Trainer, train
+from geot2t.views import STATISTICS
 
 REFERENCE = 384
 """Windows of real ground with whose scores others are compared; fewer after very few steps."""
@@ -38,7 +39,8 @@ class Teacher(Trainer):
     """A run that teaches the critic of a model, and leaves the generator as it is.
 
     Parameters are those of `Trainer`; ``init`` must be given. A critic from before there were
-    views (`geot2t.views`) is replaced by a new one.
+    views (`geot2t.views`) is replaced by a new one, and one that knows fewer statistics is shown
+    the others as well.
 
     Raises
     ------
@@ -46,7 +48,7 @@ class Teacher(Trainer):
         If there is no model to start from.
     """
 
-    most_bands = 6
+    most_bands = 13
     """Most bands of a batch; scenes to be scored have more than those to be filled need."""
 
     def __init__(
@@ -66,6 +68,8 @@ class Teacher(Trainer):
         if self.critic.config.views == 1:
             torch.manual_seed(config.seed)
             self.critic = Critic(CriticConfig(arch=self.critic.config.arch)).to(device)
+        if self.critic.config.statistics < STATISTICS:
+            self.critic = widened(self.critic).to(device)
         self.critic_optimiser = torch.optim.AdamW(
             self.critic.parameters(), config.rate, betas=(0.9, 0.99), weight_decay=0.01
         )

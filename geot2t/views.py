@@ -19,7 +19,7 @@ from torch.nn import functional as F
 VIEWS = 4
 """Pixel channels of `views` for each band."""
 
-STATISTICS = 9
+STATISTICS = 15
 """Statistics of `views` for each cell of each band."""
 
 CELL = 8
@@ -31,9 +31,16 @@ REACH = 5
 _TINY = 1e-3
 """Variance of fine detail below which nothing can be said of it; bands have spread 1."""
 
-_USUAL = (0.24, 0.18, 1.12, -0.76, 1.15, -0.56, -0.65, 0.80, 0.81)
-_SPREAD = (0.25, 0.27, 0.58, 0.60, 0.59, 0.43, 0.44, 0.68, 0.69)
+_USUAL = (
+    0.24, 0.18, 1.12, -0.76, 1.15, -0.56, -0.65, 0.80, 0.81, 0.03, 0.01, 1.08, 1.42, 2.38, 3.03,
+)  # fmt: skip
+_SPREAD = (
+    0.25, 0.27, 0.58, 0.60, 0.59, 0.43, 0.44, 0.68, 0.69, 0.2, 0.2, 0.66, 0.58, 1.47, 0.99,
+)  # fmt: skip
 """Mean and spread of the statistics over training windows of real ground."""
+
+FAR = 4
+"""Pixels up to which a band is moved to see whether it then agrees better with another."""
 
 _SHIFTS = [
     (0, 0),
@@ -60,8 +67,10 @@ def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         of the other bands together, how far more so if the band is shifted by up to 4 pixels, and
         how far it is that of the band most like it (0 where there is no other band); how far it
         lies in rows and in columns; how far steps between columns, and between rows, are greater
-        at one of eight phases. All with mean 0 and spread
-        1 over real ground.
+        at one of eight phases; how far better the band agrees with the one most like it if it is
+        moved, here and in the window; how often steps are alone in their row or column, in all
+        bands together and in this one, each here and in the window. Most have mean 0 and spread 1
+        over real ground.
     """
     n, b, y, x = images.shape
     seen = valid.to(images).expand(n, b, y, x)
@@ -80,6 +89,8 @@ def views(images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         *_registration(fine, b),
         *_both_ways(_lines, fine),
         *_both_ways(_steps, flat),
+        *_aside(fine, b),
+        _alone(flat, seen, b),
     ]
     pixels = torch.cat([flat, (4 * fine).asinh(), (2 * middle).asinh(), seen], 1)
     usual, spread = (pixels.new_tensor(v)[:, None, None] for v in (_USUAL, _SPREAD))
@@ -142,3 +153,81 @@ def _registration(fine: Tensor, bands: int) -> tuple[Tensor, Tensor, Tensor]:
     alike = alike.abs()
     best = reduce(alike[:, 1:], "m s h w -> m 1 h w", "max")
     return 2 * alike[:, :1], 3 * (best - alike[:, :1]), 2 * nearest
+
+
+def _aside(fine: Tensor, bands: int) -> tuple[Tensor, Tensor]:
+    """How far better each band agrees, if moved, with the band most like it: here, in the window.
+
+    Logarithms of the best agreement at any shift over that at none. A band that agrees with no
+    other, as one of far coarser pixels may, gains nothing either way.
+    """
+    if bands == 1:
+        none = torch.zeros_like(_cells(fine))
+        return none, none
+    y, x = fine.shape[-2:]
+    own = rearrange(fine, "(n b) 1 y x -> n b y x", b=bands)
+    own = own / (own.square().mean((2, 3), keepdim=True) + _TINY).sqrt()
+    waves = torch.fft.rfft2(own)
+    pairs = torch.fft.irfft2(waves[:, :, None] * waves[:, None].conj(), s=(y, x)) / (y * x)
+    near = torch.arange(-FAR, FAR + 1, device=fine.device)
+    pairs = pairs[..., near % y, :][..., near % x].abs()  # (n, b, c, shifts, shifts)
+    pairs = pairs * (1 - torch.eye(bands).to(own))[:, :, None, None]
+    still = reduce(pairs[..., FAR, FAR], "n b c -> n b", "max")
+    best, like = reduce(pairs, "n b c r s -> n b c", "max").max(2)
+    window = ((best + 0.05) / (still + 0.05)).log()
+
+    like = like[..., None, None].expand_as(own)
+    other = rearrange(own.gather(1, like), "n b y x -> (n b) 1 y x")
+    own = rearrange(own, "n b y x -> (n b) 1 y x")
+    power = ((_cells(own.square()) + 0.1) * (_cells(other.square()) + 0.1)).sqrt()
+    still = most = _cells(own * other).abs()
+    wide = F.pad(other, [FAR] * 4, mode="circular")
+    for row, col in product(range(2 * FAR + 1), repeat=2):
+        moved = wide[..., row : row + y, col : col + x]
+        most = torch.maximum(most, _cells(own * moved).abs())
+    here = ((most / power + 0.1) / (still / power + 0.1)).log()
+    return here, rearrange(window, "n b -> (n b) 1 1 1").expand_as(here)
+
+
+def _alone(images: Tensor, seen: Tensor, bands: int) -> Tensor:
+    """How often a step between two pixels is alone in its row or column; ``(m, 4, y/8, x/8)``.
+
+    Optics spread the edges of ground over some pixels; the outline of what was filled lies between
+    two. A step counts by its sixth power beside the mean of five, in each band, and in all together
+    beside how they mostly change; here, and in the window.
+    """
+    image, seen = (rearrange(v, "(n b) 1 y x -> n b y x", b=bands) for v in (images, seen))
+    seen = seen[:, :1]
+    both = _next(seen) * seen  # (2, n, 1, y, x): to the right, and below
+    step = (_next(image) - image) * both
+    total = reduce(both, "w n 1 y x -> n 1 1 1", "sum").clamp(min=1)
+    power = reduce(step.square(), "w n b y x -> n b 1 1", "sum") / total
+    step = step / (power + 1e-8).sqrt()
+    alike = torch.einsum("wnbyx, wncyx -> nbc", step, step) / total[..., 0]
+    inverse = torch.linalg.inv(alike + 0.03 * torch.eye(bands).to(alike))
+    joint = (step * torch.einsum("nbc, wncyx -> wnbyx", inverse, step)).mean(2, keepdim=True)
+    size = torch.cat([(joint.clamp(min=0) + 1e-6).sqrt(), step.abs()], 2)
+    ratio = size / (_across(size) / (_across(both) + _TINY) + 0.1)
+    alone = reduce(ratio**6, "w n c y x -> n c y x", "sum")
+    count = reduce(both, "w n 1 y x -> n 1 y x", "sum")
+    here = _mean(F.avg_pool2d(alone, CELL), 3) / (_mean(F.avg_pool2d(count, CELL), 3) + 0.05)
+    window = reduce(alone, "n c y x -> n c 1 1", "sum") / total
+    found = torch.stack([here, window.expand_as(here)], 1).log1p()  # (n, 2, 1 + b, h, w)
+    joint = found[:, :, :1].expand(-1, -1, bands, -1, -1)
+    return rearrange(torch.cat([joint, found[:, :, 1:]], 1), "n c b h w -> (n b) c h w")
+
+
+def _next(images: Tensor) -> Tensor:
+    """The pixels to the right, and those below; 0 beyond the edge."""
+    return torch.stack([F.pad(images[..., 1:], (0, 1)), F.pad(images[..., 1:, :], (0, 0, 0, 1))])
+
+
+def _across(steps: Tensor) -> Tensor:
+    """Means over `REACH` steps in the direction of each."""
+    sides = ((1, REACH), (REACH, 1))
+    return torch.stack(
+        [
+            F.avg_pool2d(v, side, 1, (side[0] // 2, side[1] // 2), count_include_pad=False)
+            for v, side in zip(steps, sides, strict=True)
+        ]
+    )

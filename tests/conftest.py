@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 # Set before anything loads numpy or torch: the tests run side by side on small machines.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import numpy as np

@@ -138,6 +138,14 @@ def test_the_check_is_the_same_every_time_and_changes_with_the_seed() -> None:
     assert first.rows != other.rows
 
 
+def test_cases_side_by_side_give_the_same_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = check(Scene(), "copy", "crooked")
+    monkeypatch.setattr(Methods, "threads", 3, raising=False)
+    beside = check(Scene(), "copy", "crooked")
+    np.testing.assert_array_equal(beside.factors, alone.factors)
+    assert (beside.rows, beside.methods) == (alone.rows, alone.methods)
+
+
 def test_a_scene_with_nothing_observed_says_so_and_gets_default_intervals() -> None:
     scene = Scene()
     scene.valid[0] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -13,6 +14,9 @@ from geot2t.checkpoint import Model, load_model, read_tensors, save_model
 from geot2t.critic import Critic, CriticConfig
 from geot2t.errors import ModelError
 from geot2t.generator import Generator, GeneratorConfig
+
+GENERATOR = "6a2671704711450a392a5b262561594a9c56ff73df25a89292bf2f06bf80fd64"
+"""Of the generator that the tables of accuracy were made with."""
 
 
 @pytest.fixture
@@ -45,6 +49,25 @@ def test_the_default_model_ships() -> None:
     assert model.name == "t2t-gan"
     assert model.card["places"]["held_back"]
     assert model.factors["network"] > 0
+
+
+def test_teaching_the_critic_has_left_the_generator_that_ships_as_it_was() -> None:
+    digest = hashlib.sha256()
+    for name, value in sorted(load_model().generator.state_dict().items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    assert digest.hexdigest() == GENERATOR
+
+
+def test_a_critic_from_before_its_statistics_were_counted_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.safetensors"
+    small = {"token_dim": 8, "embed_dim": 12, "depth": 1, "heads": 2}
+    critic = Critic(CriticConfig(**small, statistics=9))
+    save_model(path, Model(Generator(GeneratorConfig(**small)), critic))
+    beside = path.with_suffix(".json")
+    document = json.loads(beside.read_text())
+    del document["critic"]["statistics"]
+    beside.write_text(json.dumps(document))
+    assert load_model(path).critic.config == critic.config
 
 
 def test_a_flipped_bit_is_noticed(saved: Path) -> None:

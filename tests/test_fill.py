@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -92,6 +95,25 @@ def test_result_does_not_depend_on_how_the_raster_is_cut(
     for box in walk(EXTENT, *side, strip=strip):
         pieces[(..., *box.slices)] = filler.fill(box).pixels
     np.testing.assert_array_equal(pieces, whole.pixels)
+
+
+def test_windows_may_be_predicted_side_by_side(scene: ArraySource) -> None:
+    class Several:
+        threads = 3
+
+        def __init__(self) -> None:
+            self.names: set[str] = set()
+
+        def __call__(self, *given: Any) -> Prediction:
+            self.names.add(threading.current_thread().name)
+            return window_mean(*given)
+
+    several = Several()
+    beside = Filler(scene, several, size=32, overlap=8).fill(EXTENT)
+    alone = Filler(scene, window_mean, size=32, overlap=8).fill(EXTENT)
+    np.testing.assert_array_equal(beside.pixels, alone.pixels)
+    np.testing.assert_array_equal(beside.days, alone.days)
+    assert threading.current_thread().name not in several.names
 
 
 def test_equal_predictions_blend_to_themselves(scene: ArraySource) -> None:

@@ -268,6 +268,35 @@ def test_dates_stand_in_for_one_that_shows_nothing() -> None:
     assert errors["straight"] < errors["nearest"]
 
 
+def test_dates_stand_in_for_one_that_shows_little_and_show_as_much() -> None:
+    source = Course(35)
+    source.valid[source.target, :10] = True
+    cases = stand_ins(source)
+    assert len(cases) >= 5
+    assert check(source).dates == len(cases)
+    for case in cases:
+        assert case.hidden[10:].all()
+        assert not case.hidden[:10].any()
+        shown, at = case.shown(source.read(source.extent), source.target)
+        assert shown.valid[at, :10].all()
+        assert not shown.valid[at, 10:].any()
+        assert not shown.pixels[at, :, 10:].any()
+
+
+def test_a_date_that_shows_enough_is_checked_by_itself() -> None:
+    source = Course(35)
+    source.valid[source.target, :24] = True
+    assert check(source).dates == 0
+
+
+def test_little_is_better_than_nothing_where_no_date_stands_in() -> None:
+    source = Course(5, dates=2)
+    source.valid[source.target, :12] = True
+    found = check(source)
+    assert found.cases > 0
+    assert found.dates == 0
+
+
 def test_what_is_nearer_to_a_stand_in_than_the_date_is_to_others_goes_too() -> None:
     source = Course(65, dates=14)
     source.valid[[6, 8]] = False  # days 60 and 70: 15 days to the next on either side

@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from geot2t.checkpoint import Model, load_model, save_model
 from geot2t.cli import main
 from geot2t.clouds import CloudShapes
-from geot2t.critic import Critic, CriticConfig, own_normalised, soft_minimum
+from geot2t.critic import Critic, CriticConfig, own_normalised, soft_minimum, widened
 from geot2t.errors import InputError
 from geot2t.generator import Generator, GeneratorConfig
 from geot2t.learner import TrainConfig
-from geot2t.lessons import composite, lesson, pair
+from geot2t.lessons import another_day, composite, lesson, pair
 from geot2t.places import find_places
 from geot2t.teach import Teacher, teach
 from geot2t.tiles import Sample, Windows, batch_of
@@ -26,6 +26,7 @@ from geot2t.views import STATISTICS, VIEWS, views
 
 CPU = torch.device("cpu")
 SMALL = CriticConfig(token_dim=8, embed_dim=24, depth=1)
+AGREEING, HERE, IN_THE_WINDOW, ALONE = 4, 9, 10, 11
 TEACH = TrainConfig(steps=4, batch=1, pool=4, seed=3)
 
 
@@ -94,6 +95,16 @@ def test_without_other_dates_a_composite_comes_from_the_surroundings() -> None:
     torch.testing.assert_close(prior.mean, torch.full((1, 1, 8, 8), 0.3))
 
 
+def test_another_day_is_the_same_ground_in_another_light() -> None:
+    level = bands_alike(3)
+    found = another_day(level.expand(8, 3, 96, 96), np.random.default_rng(0))
+    assert found.shape == (8, 3, 96, 96)
+    change = (found - level).square().mean((2, 3)).sqrt()
+    assert ((change > 0.005) & (change < 1.5)).all()
+    for one in found:
+        assert np.corrcoef(one[0].flatten(), level[0, 0].flatten())[0, 1] > 0.8
+
+
 # -- what the critic looks at ----------------------------------------------------------------------
 
 
@@ -110,6 +121,73 @@ def test_a_band_that_lies_aside_is_seen_in_the_statistics() -> None:
     gain, nearest = 3, 4
     assert (after[1, gain] > before[1, gain] + 1).all()
     assert (after[1, nearest] < before[1, nearest] - 1).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (3, -1), (-4, 4)])
+def test_a_shift_by_any_few_pixels_is_seen_however_many_bands_agree(shift: tuple[int, int]) -> None:
+    image = bands_alike(6)
+    moved = image.clone()
+    moved[:, 2] = moved[:, 2].roll(shift, (-2, -1))
+    found = statistics(moved)[:, [HERE, IN_THE_WINDOW]]
+    others = [0, 1, 3, 4, 5]
+    for i in range(2):
+        assert found[2, i].min() > found[others, i].max() + 1
+
+
+def test_a_band_that_agrees_with_no_other_does_not_look_shifted() -> None:
+    image = bands_alike(4)
+    lone, moved = image.clone(), image.clone()
+    lone[:, 1] = torch.randn(96, 96, generator=torch.Generator().manual_seed(5))
+    moved[:, 1] = moved[:, 1].roll(3, -1)
+    before, after, aside = (statistics(own_normalised(v))[1] for v in (image, lone, moved))
+    assert after[AGREEING].mean() < before[AGREEING].mean() - 1
+    assert after[IN_THE_WINDOW].max() < aside[IN_THE_WINDOW].max() / 2
+
+
+def test_the_outline_of_what_was_filled_is_sharper_than_edges_of_the_ground() -> None:
+    ground = own_normalised(torch.nn.functional.avg_pool2d(bands_alike(3), 9, 1, 4))
+    field, outline = torch.zeros(1, 1, 96, 96), torch.zeros(1, 1, 96, 96)
+    field[..., :48] = outline[..., :48, :] = 1
+    field = torch.nn.functional.avg_pool2d(field, 5, 1, 2)
+    before, edge, seam = (statistics(own_normalised(ground + v)) for v in (0, field, outline))
+    at = slice(5, 7)
+    for here in (ALONE, ALONE + 2):
+        assert seam[:, here, at].mean() > before[:, here, at].mean() + 0.3
+        assert edge[:, here, :, at].mean() < before[:, here, :, at].mean() + 0.1
+        assert (seam[:, here + 1] > before[:, here + 1]).all()
+        assert (seam[:, here + 1] > edge[:, here + 1]).all()
+
+
+def test_a_generator_can_learn_from_ground_that_is_flat_in_parts() -> None:
+    image = bands_alike(3).clone()
+    image[..., :40, :] = 0
+    image.requires_grad_()
+    pixels, cells = views(image, torch.ones(1, 1, 96, 96, dtype=torch.bool))
+    (pixels.square().sum() + cells.square().sum()).backward()
+    assert image.grad is not None
+    assert image.grad.isfinite().all()
+
+
+def bands_alike(count: int) -> torch.Tensor:
+    """Bands of which all show the same ground ``(1, count, 96, 96)``."""
+    fine = torch.randn(1, 1, 96, 96, generator=torch.Generator().manual_seed(0))
+    return own_normalised(torch.nn.functional.avg_pool2d(fine, 3, 1, 1).expand(1, count, 96, 96))
+
+
+def statistics(image: torch.Tensor) -> torch.Tensor:
+    """Statistics of the bands of a window of which all is known ``(b, STATISTICS, y/8, x/8)``."""
+    return views(image, torch.ones(1, 1, *image.shape[-2:], dtype=torch.bool))[1]
+
+
+def test_a_critic_of_fewer_statistics_still_says_what_it_said() -> None:
+    torch.manual_seed(0)
+    before = Critic(replace(SMALL, statistics=9)).eval()
+    after = widened(before).eval()
+    assert after.config == SMALL
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for one, other in zip(before(image), after(image), strict=True):
+            torch.testing.assert_close(one, other)
 
 
 def test_what_was_not_observed_is_not_looked_at() -> None:

@@ -1,16 +1,16 @@
-"""The three overlapping stages: order, bounds, and how they stop."""
+"""Stages that overlap and items side by side: order, bounds, and how they stop."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geot2t.pipeline import overlap
+from geot2t.pipeline import abreast, overlap
 
 
 class Trace:
@@ -51,7 +51,9 @@ def test_a_failure_in_any_stage_stops_all_and_is_raised(stage: str, item: int) -
     assert trace.seen["write"] == list(range(len(trace.seen["write"])))
     assert len(trace.seen["write"]) <= item
     assert len(trace.seen["read"]) <= item + 6, "reading went on after the failure"
-    assert not [t for t in threading.enumerate() if t.name.startswith("geot2t-")]
+    assert not [
+        t for t in threading.enumerate() if t.name.startswith(("geot2t-read", "geot2t-write"))
+    ]
 
 
 def test_ctrl_c_in_the_computation_ends_both_threads() -> None:
@@ -60,7 +62,9 @@ def test_ctrl_c_in_the_computation_ends_both_threads() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         overlap(range(5), int, interrupted, lambda _: None)
-    assert not [t for t in threading.enumerate() if t.name.startswith("geot2t-")]
+    assert not [
+        t for t in threading.enumerate() if t.name.startswith(("geot2t-read", "geot2t-write"))
+    ]
 
 
 def test_reading_stays_within_its_bound() -> None:
@@ -97,3 +101,36 @@ def test_stages_overlap() -> None:
     # The barrier opens only if reading 3, computing 2 and writing 1 happen at one time.
     written = meet_at(1)
     overlap(range(5), meet_at(3), meet_at(2), lambda item: written(item) and None)
+
+
+@given(st.lists(st.integers()), st.integers(0, 4))
+def test_side_by_side_comes_out_in_order(items: list[int], threads: int) -> None:
+    assert list(abreast(lambda i: 2 * i, items, threads)) == [2 * i for i in items]
+
+
+def test_so_many_threads_work_at_once_on_items_drawn_as_they_are_needed() -> None:
+    both = threading.Barrier(2, timeout=10)
+    drawn: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(10):
+            drawn.append(i)
+            yield i
+
+    for done, _ in enumerate(abreast(lambda _: both.wait(), items(), 2), 1):
+        assert len(drawn) <= done + 3
+
+
+def test_a_failure_side_by_side_is_raised_and_the_rest_never_begins() -> None:
+    seen: list[int] = []
+
+    def work(item: int) -> int:
+        seen.append(item)
+        if item == 3:
+            raise OSError("3")
+        return item
+
+    out = abreast(work, range(100), 2)
+    with pytest.raises(OSError, match="3"):
+        list(out)
+    assert len(seen) < 8

@@ -158,8 +158,13 @@ def test_the_sample_comes_out_as_from_the_command_line(
         np.testing.assert_array_equal(out[f"{band}_error"][0], error)
 
 
+@pytest.mark.parametrize("overcast", [False, True])
 @pytest.mark.parametrize("max_distance", [9, 64, 300])
-def test_any_cube_comes_out_as_from_the_command_line(cube, tmp_path, max_distance) -> None:
+def test_any_cube_comes_out_as_from_the_command_line(
+    cube, tmp_path, max_distance, overcast
+) -> None:
+    if overcast:
+        cube[1, :, 20:] = 0
     options = {"model": Copy(), "max_distance": max_distance, "max_error": 60, **SMALL}
     paths = write(cube, tmp_path)
     eager = fill(cube, **options)

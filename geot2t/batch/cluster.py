@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS")
-_KEPT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
+_KEPT = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 """Bytes that glibc keeps for the next array. As dask sets it, each array is given back, and the
 system clears it again for the next: two thirds more time."""
 _SECONDS = 20
@@ -78,7 +78,11 @@ def local_client(
     except ValueError as error:
         raise InputError(f"no memory limit {memory_limit!r}; give it like 4GiB") from error
     threads = {name: str(max(CPU_COUNT // count, 1)) for name in _THREADS}
-    spawned = dask.config.get("distributed.nanny.pre-spawn-environ") | _KEPT
+    trim = "MALLOC_TRIM_THRESHOLD_"
+    usual = str(dask.config.get(f"distributed.nanny.pre-spawn-environ.{trim}", None))
+    # Dask looks here before it looks at its configuration, and leaves its own setting here.
+    if os.environ.get(trim, usual) == usual:
+        os.environ.update(_KEPT)
 
     def options(i: int) -> dict[str, Any]:
         one = {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}
@@ -100,12 +104,7 @@ def local_client(
     }
     # Read by the scheduler when it is made. Deaths are counted, and one more is one too many.
     with (
-        dask.config.set(
-            {
-                "distributed.scheduler.allowed-failures": tries - 1,
-                "distributed.nanny.pre-spawn-environ": spawned,
-            }
-        ),
+        dask.config.set({"distributed.scheduler.allowed-failures": tries - 1}),
         SpecCluster(
             scheduler={"cls": Scheduler, "options": scheduler},
             workers={i: {"cls": Nanny, "options": options(i)} for i in range(count)},

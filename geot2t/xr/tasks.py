@@ -223,7 +223,7 @@ class _Validity:
 def cases(
     job: Job, target: Target, dates: Dates | None, valid: list[Bool], everywhere: list[Bool]
 ) -> list[Any] | None:
-    """What the self-check hides of the target, or of other dates where it shows nothing.
+    """What the self-check hides of the target, or of other dates where it shows little.
 
     Parameters
     ----------
@@ -252,11 +252,14 @@ def cases(
         found = hidden.find_cases(known, **job.windowing)
     if not found:
         used = dates or target.dates
-        keep = [-1 if i is None else i for i in used]
         days = np.array([target.day if i is None else job.days[i] for i in used], "float32")
         boxes = blind.windows_read(job.extent, size=job.window, overlap=job.overlap)
-        found += blind.hidden_dates(days, used.index(target.index), boxes,
-                                    [v[keep] for v in everywhere])  # fmt: skip
+        known_by = [
+            np.stack([np.zeros_like(v[0]) if i is None else v[i] for i in used]) for v in everywhere
+        ]
+        found += blind.hidden_dates(days, used.index(target.index), boxes, known_by)
+    if valid and not found:
+        found += hidden.find_cases(known, **job.windowing, least=0)
     return found
 
 
@@ -269,15 +272,17 @@ def outcomes(
     piece: Piece,
 ) -> dict[tuple[int, int], Any]:
     """What becomes of the cases of all dates in one window, by date and number."""
-    found = {}
+    found: dict[tuple[int, int], Any] = {}
     known_dates: calibrate.Outcomes = {}
     for t, (target, dates) in enumerate(zip(targets, chosen_dates, strict=True)):
         mine = {i: case for i, case in enumerate(cases_of[t] or ()) if case.box == piece.box}
         if mine:
             used = dates or target.dates
             source = job.source(job.scene(target, used, [piece]), known, used)
-            for i, case in mine.items():
-                found[t, i] = calibrate.evaluate(case, source, job.recipe.estimates(), known_dates)
+            each = calibrate.evaluate_all(
+                list(mine.values()), source, job.recipe.estimates(), known_dates
+            )
+            found |= {(t, i): outcome for i, outcome in zip(mine, each, strict=True)}
     return found
 
 
