@@ -1,45 +1,56 @@
 """How far draws of `geot2t generate` are from real ground, and whether they are of what was asked.
 
-    python benchmarks/generation.py LEARNT HELD_BACK EUROSAT.zip [--draws 200] [--json FILE]
+    python benchmarks/generation.py LEARNT HELD_BACK EUROSAT.zip [--draws 200] [--model NAME|PATH]
+        [--rivals DIR] [--json FILE]
 
-LEARNT and HELD_BACK are folders as ``geot2t train --tiles`` reads them; the library that ships must
-have been learnt from the former only. Windows are 64 px of blue, green, red and near infrared.
+LEARNT and HELD_BACK are folders as ``geot2t train --tiles`` reads them; the models must have been
+taught from the former only, and of EuroSAT with every other image (``prepare_classes.py --half``).
+Windows are 64 px of blue, green, red and near infrared. Draws are by the model that ships, by the
+statistics of its library alone, and by what ``rivals.py`` wrote to DIR; no critic has chosen.
 
 Distances to real windows that were held back are Fréchet distances (Heusel et al. 2017,
 arXiv:1706.08500) and kernel distances (Binkowski et al. 2018, arXiv:1801.01401), on statistics of
 level, contrast and size of detail, and on the features of the critic that ships, each in units of
-its spread over real windows. Beside the draws stand the real windows learnt from, which no draw can
-be expected to beat; the same draws without parcels; and white noise of the same levels and spread.
+its spread over real windows. ``diversity`` is the mean distance between two windows of a set in the
+features of the critic, over that between real windows held back. ``nearest`` is the median distance
+of a window's statistics to the nearest window learnt from (of the real ones, to the nearest held
+back). Beside the draws stand real windows learnt from, which no draw can be expected to beat;
+statistics without parcels; and white noise of the same levels and spread.
 
-Classes: a library of half of EuroSAT draws each class, and a linear discriminant taught the
-statistics of the other half says which class a draw is of; ``real`` is how often it is right of
-the windows learnt from. Seasons: of four draws that differ in the quarter of the year only, how
-many have the change from their mean that is nearest to the mean change of dated series in that
-quarter; ``real`` is the same for the dates themselves. Moves: the mean absolute error of a scene
-moved to another date of its series at least 60 days away, over that of the scene as it is.
+Classes: a linear discriminant taught the statistics of the images of EuroSAT that no library and no
+network has seen says which class a draw is of, by its levels and textures and by its textures alone
+(correlation of bands, sizes of detail); ``real`` is how often it is right of the images learnt
+from. Seasons: of four draws that differ in the quarter of the year only, how many have the change
+from their mean that is nearest to the mean change of dated series in that quarter; ``real`` is the
+same for the dates themselves. Moves: the mean absolute error of a scene moved to another date of
+its series at least 60 days away, over that of the scene as it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from make_ground import _turn, of_eurosat
+from make_ground import _turn, eurosat, looks_of
 from numpy.typing import NDArray
+from rivals import NAMES, load_rival
 from scipy.linalg import sqrtm
+from scipy.spatial.distance import pdist
 
 from geot2t import ground as library
 from geot2t.checkpoint import load_model
 from geot2t.critic import Critic, own_normalised
-from geot2t.generate import library as shipped
+from geot2t.drawing import DRAWS
+from geot2t.drawing import library as shipped
 from geot2t.ground import Ground, Look, look
 from geot2t.io.names import scenes_in
 from geot2t.io.stack import open_stack
+from geot2t.refine import Refiner
 
 Float = NDArray[np.float64]
 SIDE = 64
@@ -105,21 +116,52 @@ def distances(real: Float, other: Float) -> tuple[float, float]:
     return float(frechet), float(same[0] + same[1] - 2 * kernel(a, b).mean())
 
 
-def drawn(ground: Ground, count: int, seed: int, **how: Any) -> list[NDArray[np.float32]]:
+Draw = Callable[..., NDArray[np.float32]]
+"""``draw(wavelengths, rng, kind=, turn=)`` draws a window."""
+
+
+def by(ground: Ground, refine: Callable[..., Any] | None = None) -> Draw:
+    """A way to draw."""
+
+    def draw(
+        waves: Float, rng: np.random.Generator, kind: str | None = None, turn: float | None = None
+    ) -> NDArray[np.float32]:
+        first = ground.draw((SIDE, SIDE), waves, rng, kind=kind, turn=turn)
+        if refine is None:
+            return first
+        return np.asarray(refine(first, waves, turn, kind, rng), "float32").clip(library.LEAST, 1.2)
+
+    return draw
+
+
+def drawn(draw: Draw, count: int, seed: int, **how: Any) -> list[NDArray[np.float32]]:
     """Draws."""
-    rngs = (np.random.default_rng([seed, i]) for i in range(count))
-    return [ground.draw((SIDE, SIDE), BANDS, rng, **how) for rng in rngs]
+    return [draw(BANDS, np.random.default_rng([seed, i]), **how) for i in range(count)]
 
 
-def distance_table(args: argparse.Namespace, critic: Critic) -> dict[str, dict[str, float]]:
+def ways(args: argparse.Namespace) -> dict[str, Draw]:
+    """All ways to draw that are compared."""
+    model = load_model(args.model)
+    ground = Ground.from_json(model.card["ground"])
+    found = {
+        "network": by(ground, Refiner(model, torch.device("cpu"))),
+        "statistics": by(ground),
+    }
+    for name in NAMES if args.rivals else ():
+        found[f"{name}, short"] = by(*load_rival(args.rivals / f"{name}.safetensors"))
+    return found
+
+
+def distance_table(
+    args: argparse.Namespace, critic: Critic, draws: dict[str, Draw]
+) -> dict[str, dict[str, float]]:
     """Distances of draws and of what stands beside them from real ground held back."""
     rng = np.random.default_rng(args.seed)
     back = windows(args.held_back, args.draws, rng)
-    ground = shipped()
     sets = {"real, learnt from": windows(args.learnt, args.draws, rng)}
-    sets["draws"] = drawn(ground, args.draws, args.seed)
+    sets |= {name: drawn(draw, args.draws, args.seed) for name, draw in draws.items()}
     parcel, library.PARCEL = library.PARCEL, 10**6
-    sets["draws without parcels"] = drawn(ground, args.draws, args.seed)
+    sets["statistics without parcels"] = drawn(draws["statistics"], args.draws, args.seed)
     library.PARCEL = parcel
     sets["white noise"] = [
         np.clip(
@@ -127,7 +169,7 @@ def distance_table(args: argparse.Namespace, critic: Critic) -> dict[str, dict[s
             library.LEAST,
             None,
         ).astype("float32")
-        for d in sets["draws"]
+        for d in sets["statistics"]
     ]
     described = {
         k: np.stack([statistics(look(w, BANDS, None)) for w in v]) for k, v in sets.items()
@@ -137,44 +179,53 @@ def distance_table(args: argparse.Namespace, critic: Critic) -> dict[str, dict[s
     table = {}
     for name, images in sets.items():
         row = dict(zip(("frechet", "kernel"), distances(real, described[name]), strict=True))
-        of_critic = distances(seen, features(critic, images))
+        own = features(critic, images)
+        of_critic = distances(seen, own)
         row |= dict(zip(("critic_frechet", "critic_kernel"), of_critic, strict=True))
+        row["diversity"] = float(pdist(own / seen.std(0)).mean() / pdist(seen / seen.std(0)).mean())
         near = described["real, learnt from"] if name != "real, learnt from" else real
         unit = real.std(0)
         away = np.linalg.norm((described[name] / unit)[:, None] - (near / unit)[None], axis=2)
-        row["nearest_learnt"] = float(np.median(away.min(1)))
+        row["nearest"] = float(np.median(away.min(1)))
         table[name] = row
     return table
 
 
-def recognised(archive: Path, per_class: int, seed: int) -> dict[str, float]:
+def recognised(
+    archive: Path, per_class: int, seed: int, draws: dict[str, Draw]
+) -> dict[str, dict[str, float]]:
     """How often the class asked for is the one that is seen."""
     halves: list[dict[str, list[Look]]] = [{}, {}]
-    for i, (kind, one) in enumerate(of_eurosat(archive)):
-        halves[i % 2].setdefault(kind, []).append(one)
-    everything = [one for several in halves[0].values() for one in several]
-    ground = Ground.learnt({library.ANY: everything, **halves[0]})
-    names = sorted(halves[1])
-    x = [np.stack([statistics(one) for one in halves[1][name]]) for name in names]
-    means = np.stack([v.mean(0) for v in x])
-    within = np.mean([np.cov(v.T) for v in x], 0)
-    inverse = np.linalg.inv(within + 1e-3 * np.diag(np.diag(within)))
-
-    def guess(values: Float) -> int:
-        away = values - means
-        return int(np.einsum("kd,de,ke->k", away, inverse, away).argmin())
-
-    def right(several: Iterator[tuple[int, Look | None]]) -> float:
-        return float(np.mean([guess(statistics(one)) == k for k, one in several]))
-
-    rgb = BANDS[[2, 1, 0]]
-    draws = (
-        (k, look(ground.draw((SIDE, SIDE), rgb, np.random.default_rng([seed, k, i]), kind=name),
-                 rgb, None))
-        for k, name in enumerate(names) for i in range(per_class)
-    )  # fmt: skip
-    real = ((k, one) for k, name in enumerate(names) for one in halves[0][name])
-    return {"draws": right(draws), "real": right(real), "chance": 1 / len(names)}
+    for i, (kind, seen) in enumerate(looks_of(eurosat(archive))):
+        halves[i % 2].setdefault(kind, []).append(seen)
+    names, rgb = sorted(halves[1]), BANDS[[2, 1, 0]]
+    sets = {"real": {name: halves[0][name] for name in names}}
+    for way, draw in draws.items():
+        sets[way] = {
+            name: [
+                one
+                for i in range(per_class)
+                if (
+                    one := look(
+                        draw(rgb, np.random.default_rng([seed, k, i]), kind=name), rgb, None
+                    )
+                )
+            ]
+            for k, name in enumerate(names)
+        }
+    table: dict[str, dict[str, float]] = {way: {} for way in sets}
+    for column, use in (("class", slice(None)), ("class by texture", slice(6, None))):
+        x = [np.stack([statistics(one)[use] for one in halves[1][name]]) for name in names]
+        means = np.stack([v.mean(0) for v in x])
+        within = np.mean([np.cov(v.T) for v in x], 0)
+        inverse = np.linalg.inv(within + 1e-3 * np.diag(np.diag(within)))
+        for way, of in sets.items():
+            hits = []
+            for k, name in enumerate(names):
+                away = np.stack([statistics(one)[use] for one in of[name]])[:, None] - means
+                hits += list(np.einsum("nkd,de,nke->nk", away, inverse, away).argmin(1) == k)
+            table[way][column] = float(np.mean(hits))
+    return table
 
 
 Shown = list[tuple[float, NDArray[np.float32], NDArray[np.bool_]]]
@@ -216,7 +267,7 @@ def moves(tiles: Path) -> dict[str, float]:
             "better": float(np.mean(np.array(ratios) < 1))}  # fmt: skip
 
 
-def seasons(tiles: Path, seed: int) -> dict[str, float]:
+def seasons(tiles: Path, seed: int, draws: dict[str, Draw]) -> dict[str, float]:
     """How often the quarter asked for is the one whose mean change a draw is nearest to."""
     quarters: list[list[Float]] = [[], [], [], []]
     for waves, shown in dated_series(tiles):
@@ -227,13 +278,16 @@ def seasons(tiles: Path, seed: int) -> dict[str, float]:
     means = np.stack([np.mean(q, 0) for q in quarters])
     own = [np.linalg.norm(means - one, axis=1).argmin() == q
            for q, several in enumerate(quarters) for one in several]  # fmt: skip
-    ground = shipped()
-    shape = SIDE, SIDE
-    draws = [ground.draw(shape, BANDS, np.random.default_rng(seed), turn=q / 4) for q in range(4)]
-    logs = np.log(np.stack(draws)).mean((2, 3))
-    hits = [np.linalg.norm(means - one, axis=1).argmin() == q
-            for q, one in enumerate(logs - logs.mean(0))]  # fmt: skip
-    return {"draws": float(np.mean(hits)), "real": float(np.mean(own)), "chance": 0.25}
+    found = {"real": float(np.mean(own))}
+    for way, draw in draws.items():
+        hits = []
+        for i in range(20):
+            several = [draw(BANDS, np.random.default_rng([seed, i]), turn=q / 4) for q in range(4)]
+            logs = np.log(np.stack(several)).mean((2, 3))
+            hits += [np.linalg.norm(means - one, axis=1).argmin() == q
+                     for q, one in enumerate(logs - logs.mean(0))]  # fmt: skip
+        found[way] = float(np.mean(hits))
+    return found
 
 
 def main() -> None:
@@ -243,22 +297,28 @@ def main() -> None:
     parser.add_argument("held_back", type=Path)
     parser.add_argument("eurosat", type=Path)
     parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--model", default=DRAWS)
+    parser.add_argument("--rivals", type=Path, help="what rivals.py wrote")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write the results there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    table = distance_table(args, load_model().critic)
-    columns = list(next(iter(table.values())))
-    print(f"| windows | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}")
-    for name, row in table.items():
-        print(f"| {name} | {' | '.join(f'{row[c]:.2f}' for c in columns)} |")
-    classes = recognised(args.eurosat, max(args.draws // 10, 5), args.seed)
-    found: dict[str, Any] = {"distances": table, "classes": classes}
+    draws = ways(args)
+    table = distance_table(args, load_model().critic, draws)
+    asked = recognised(args.eurosat, max(args.draws // 10, 5), args.seed, draws)
     for name, tiles in (("learnt", args.learnt), ("held back", args.held_back)):
-        found[f"seasons, {name}"], found[f"moves, {name}"] = seasons(tiles, args.seed), moves(tiles)
-    print()
-    for name in list(found)[1:]:
-        print(f"{name}: {found[name]}")
+        for way, value in seasons(tiles, args.seed, draws).items():
+            asked[way][f"season, {name}"] = value
+    for rows in (table, asked):
+        columns = list(next(iter(rows.values())))
+        print(f"| windows | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}")
+        for name, row in rows.items():
+            print(f"| {name} | {' | '.join(f'{row[c]:.2f}' for c in columns)} |")
+        print()
+    found: dict[str, Any] = {"distances": table, "asked for": asked}
+    for name, tiles in (("learnt", args.learnt), ("held back", args.held_back)):
+        found[f"moves, {name}"] = moves(tiles)
+        print(f"moves, {name}: {found[f'moves, {name}']}")
     if args.json:
         args.json.write_text(json.dumps(found, indent=2) + "\n")
 

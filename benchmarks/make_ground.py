@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.warp import transform
 from tqdm import tqdm
 
@@ -86,19 +87,22 @@ def of_tiles(tiles: Path, rng: np.random.Generator) -> Iterator[Look]:
         yield from (one for i in keep if (one := found[i]) is not None)
 
 
-def of_eurosat(archive: Path) -> Iterator[tuple[str, Look]]:
-    """Windows of EuroSAT's ten classes."""
+Labelled = Iterator[tuple[str, NDArray[np.float64], list[str]]]
+"""Classes, reflectances ``(b, y, x)`` and names of their bands."""
+
+
+def eurosat(archive: Path) -> Labelled:
+    """Images of EuroSAT's ten classes."""
     with zipfile.ZipFile(archive) as files:
         for name in tqdm(files.namelist()):
             with rasterio.MemoryFile(files.read(name)) as memory, memory.open() as src:
                 pixels = src.read() / 255 * EUROSAT_WHITE
             kind = "".join(f"-{c.lower()}" if c.isupper() else c for c in name.split("/")[-2])
-            if (one := look(pixels, [0.665, 0.560, 0.490], None)) is not None:
-                yield kind.lstrip("-"), one
+            yield kind.lstrip("-"), pixels, ["B04", "B03", "B02"]
 
 
-def of_chips(archive: Path) -> Iterator[tuple[str, Look]]:
-    """Windows of one land cover each."""
+def land_covers(archive: Path) -> Labelled:
+    """Windows of 32 px of one land cover each."""
     with np.load(archive) as z:
         bands, cover, mask = z["bands"] / 1e4, z["landcover"], z["mask"]
         names = [str(n).split("_")[1] for n in z["band_names"]]
@@ -110,8 +114,14 @@ def of_chips(archive: Path) -> Iterator[tuple[str, Look]]:
                 kind = COVER.get(int(values[counts.argmax()]))
                 if kind is None or counts.max() < PURE * 32**2 or hidden[cut].any():
                     continue
-                if (one := look(chip[:, *cut], wavelengths(names), None)) is not None:
-                    yield kind, one
+                yield kind, chip[:, *cut], names
+
+
+def looks_of(labelled: Labelled) -> Iterator[tuple[str, Look]]:
+    """How windows with a class look."""
+    for kind, pixels, names in labelled:
+        if (one := look(pixels, wavelengths(names), None)) is not None:
+            yield kind, one
 
 
 def main() -> None:
@@ -123,10 +133,10 @@ def main() -> None:
     args = parser.parse_args()
     looks: dict[str, list[Look]] = {ANY: list(of_tiles(args.tiles, np.random.default_rng(0)))}
     for source in (
-        of_eurosat(args.data / "eurosat_rgb_2500.zip"),
-        of_chips(args.data / "hls_chips.npz"),
+        eurosat(args.data / "eurosat_rgb_2500.zip"),
+        land_covers(args.data / "hls_chips.npz"),
     ):
-        for kind, one in source:
+        for kind, one in looks_of(source):
             looks.setdefault(kind, []).append(one)
     ground = Ground.learnt({k: v for k, v in looks.items() if len(v) >= 20})
     args.out.write_text(json.dumps(ground.to_json(), separators=(",", ":")) + "\n")

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 import geot2t
+from geot2t.drawing import WAYS
 from geot2t.flaws import FLAWS, flawed
 from geot2t.generate import generate
 from geot2t.score import score
@@ -87,23 +88,24 @@ def picture_of_scores(folder: Path, temp: Path) -> None:
 
 
 def picture_of_draws(folder: Path, temp: Path) -> None:
-    """Draws by class, one like the sample, and the sample moved to winter."""
-    scene = temp / f"{CLEAR}.tif"
+    """Draws by class and like the sample, by both ways, and the sample moved to winter."""
+    scene, summer = temp / f"{CLEAR}.tif", date(2022, 7, 1)
     titled: dict[str, Path] = {}
-    for kind in ("annual-crop", "forest", "residential", "grassland"):
-        found = generate(temp / kind, kind=kind, size=192, day=date(2022, 7, 1))
-        titled[f"{kind}, 1 July"] = found.paths[0]
-    titled["like the sample"] = generate(temp / "like", like=scene).paths[0]
-    titled["the sample, 12 June"] = scene
+    for way in WAYS:
+        for kind in ("annual-crop", "forest", "residential"):
+            found = generate(temp / f"{way} {kind}", kind=kind, size=192, day=summer, by=way)
+            titled[f"{kind}, {way}"] = found.paths[0]
+        found = generate(temp / f"{way} like", like=scene, by=way)
+        titled[f"like the sample, {way}"] = found.paths[0]
     winter = date(2022, 1, 15)
-    titled["the sample, moved to 15 January"] = generate(temp / "w", like=scene, day=winter).paths[
-        0
-    ]
-    titled["any ground, 15 January"] = generate(temp / "any", size=192, day=winter).paths[0]
-    figure, axes = plt.subplots(2, 4, figsize=(9, 4.9), layout="constrained")
+    for kind in ("river", "highway"):
+        titled[f"{kind}, network"] = generate(temp / kind, kind=kind, size=192).paths[0]
+    titled["the sample, 12 June"] = scene
+    titled["moved to 15 January"] = generate(temp / "w", like=scene, day=winter).paths[0]
+    figure, axes = plt.subplots(3, 4, figsize=(9, 7.2), layout="constrained")
     for axis, (title, path) in zip(axes.flat, titled.items(), strict=True):
         with rasterio.open(path) as src:
-            image = shown(src.read() * 1e-4, 0.2 if "sample" in title else 0.35)
+            image = shown(src.read() * 1e-4, 0.2 if "sample" in str(title) + str(path) else 0.3)
         axis.imshow(image[:192, :192], interpolation="nearest")
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()

@@ -86,12 +86,16 @@ def model_item(name: str | Path) -> dict[str, Any]:
 
     Raises
     ------
+    InputError
+        If it is a model that draws.
     ModelError
         If there is no such model, or it cannot be read.
     """
     from geot2t.checkpoint import SHIPPED, load_model, resolve  # imports torch: takes seconds
 
     path, model = resolve(name), load_model(name)
+    if "ground" in model.card:
+        raise InputError(f"{name} draws; the MLM extension is written for models that fill")
     return describe_model(
         ModelFacts(
             name=model.name,
@@ -141,8 +145,11 @@ def lines(known: dict[str, Any]) -> list[str]:
         ]
     if "bands" in known:
         return _raster_lines(known)
+    card = dict(known.get("card", {}))
+    if "ground" in card:
+        card["ground"] = ", ".join(sorted(card["ground"]))
     return [f"{key}: {value}" for key, value in known.items() if key != "card"] + [
-        f"card.{key}: {value}" for key, value in known.get("card", {}).items()
+        f"card.{key}: {value}" for key, value in card.items()
     ]
 
 

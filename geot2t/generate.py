@@ -1,13 +1,13 @@
 """Scenes drawn from noise, a date and a class, or a scene moved to another time of the year.
 
-Nothing is observed in any of them. Levels and textures come from the library of `geot2t.ground`;
-of several draws the critic keeps the one that looks most like real ground (as in Azadi et al. 2019,
-"Discriminator rejection sampling", arXiv:1810.06758, but the best of a few instead of a quota).
+Nothing is observed in any of them. Levels and textures come from the library of `geot2t.ground`,
+and a generator that was taught to refines them (`geot2t.refine`); of several draws the critic keeps
+the one that looks most like real ground (as in Azadi et al. 2019, "Discriminator rejection
+sampling", arXiv:1810.06758, but the best of a few instead of a quota).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
-from geot2t.checkpoint import SHIPPED, load_model
+from geot2t.drawing import TRIES, WAYS, Draws, judge_of, taught
 from geot2t.errors import InputError, OutputError
 from geot2t.fill import Float, walk
 from geot2t.grid import Box, blocks
@@ -30,17 +30,10 @@ from geot2t.io.metadata import RasterMeta, drawn_metadata
 from geot2t.io.place import Grid, degrees
 from geot2t.io.sink import metadata_of
 from geot2t.io.stack import Stack, open_stack
-from geot2t.model import pick_device
 from geot2t.realism import SIDE, Judge
-
-LIBRARY = "ground"
-"""Name of the library that ships."""
 
 MOST = 4096
 """Greatest side of a draw in pixels; a draw is held in memory."""
-
-TRIES = 4
-"""Draws of which the critic keeps one."""
 
 BANDS: dict[str, float] = {
     "B02": 0.492, "B03": 0.560, "B04": 0.665, "B05": 0.704, "B06": 0.740, "B07": 0.781,
@@ -68,11 +61,6 @@ class Generated:
     """What the user should know, one sentence each."""
 
 
-def library(path: Path | None = None) -> Ground:
-    """The library of levels and textures that ships, or another one."""
-    return Ground.from_json(json.loads((path or SHIPPED / f"{LIBRARY}.json").read_text("utf-8")))
-
-
 def generate(
     folder: str | Path,
     *,
@@ -82,7 +70,9 @@ def generate(
     like: str | Path | None = None,
     size: int = 256,
     seed: int = 0,
+    by: str | None = None,
     model: str | Path | None = None,
+    judge: str | Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -106,8 +96,14 @@ def generate(
         Side in pixels of draws that are like no scene.
     seed : int
         Of all draws; each draw depends on the seed and its number alone.
+    by : str, optional
+        ``network``: the generator of ``model`` refines what is drawn from statistics;
+        ``statistics``: it does not. By default the former where a model is given, else the latter.
     model : str or Path, optional
-        Whose critic chooses among draws.
+        Model that was taught to draw, and the library that it was taught with. By default the
+        ones that ship.
+    judge : str or Path, optional
+        Model whose critic chooses among draws. By default the one that fills.
     device : str
         auto, cpu, cuda or cuda:N.
     overwrite : bool
@@ -120,18 +116,24 @@ def generate(
     Geot2tError
         If an option, the scene or the folder cannot be used.
     """
-    ground, folder = library(), Path(folder)
+    by = by or WAYS[model is not None]
+    if by not in WAYS:
+        raise InputError(f"draws are by {' or by '.join(WAYS)}, not by {by!r}")
+    folder, moved = Path(folder), like is not None and day is not None
+    ground, refiner = taught("statistics" if moved else by, model, device)
     ground.kind(kind)
     if not 1 <= size <= MOST:
         raise InputError(f"a draw is 1 to {MOST} px wide, got {size}")
-    if like is not None and day is not None and count > 1:
+    if moved and count > 1:
         raise InputError("a scene moved to another date has one outcome; leave --count out")
     begun = datetime.now(UTC)
     if like is None:
         wavelengths = np.array(list(BANDS.values()))
-        draws = _Draws(ground, kind, wavelengths, None if day is None else turn_of(day), seed)
+        draws = Draws(
+            ground, kind, wavelengths, None if day is None else turn_of(day), seed, refiner
+        )
         target = _Target(drawn_metadata(size, list(BANDS), day), wavelengths, None, day, begun)
-        return _drawn(folder, draws, target, count, _judge(model, device), overwrite, progress)
+        return _drawn(folder, draws, target, count, judge_of(judge, device), overwrite, progress)
     with open_stack(like) as stack:
         meta = stack.metadata or metadata_of(stack.paths[stack.target])
         if not np.isfinite(stack.wavelengths).all():
@@ -147,9 +149,9 @@ def generate(
             raise InputError(f"{like} is larger than the {MOST} px that can be drawn; crop it")
         turn = None if own_day is None else _northern(turn_of(own_day), stack)
         own = Ground({ANY: _look_of(stack, ground, kind, turn)})
-        draws = _Draws(own, None, stack.wavelengths, turn, seed)
+        draws = Draws(own, None, stack.wavelengths, turn, seed, refiner)
         target = _Target(meta, stack.wavelengths, stack, own_day, begun)
-        return _drawn(folder, draws, target, count, _judge(model, device), overwrite, progress)
+        return _drawn(folder, draws, target, count, judge_of(judge, device), overwrite, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,33 +203,9 @@ class _Target:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Draws:
-    """Draws by their number."""
-
-    ground: Ground
-    kind: str | None
-    wavelengths: Float
-    turn: float | None
-    seed: int
-
-    def tries(self, number: int, shape: tuple[int, int]) -> list[NDArray[np.float32]]:
-        """What the critic chooses from."""
-        rngs = [np.random.default_rng([self.seed, number, i]) for i in range(TRIES)]
-        return [
-            self.ground.draw(shape, self.wavelengths, rng, kind=self.kind, turn=self.turn)
-            for rng in rngs
-        ]
-
-
-def _judge(name: str | Path | None, device: str) -> Judge:
-    chosen, model = pick_device(device), load_model(name)
-    return Judge(model.critic, model.card.get("realism", {}).get("window"), chosen)
-
-
 def _drawn(
     folder: Path,
-    draws: _Draws,
+    draws: Draws,
     target: _Target,
     count: int,
     judge: Judge,
@@ -242,9 +220,8 @@ def _drawn(
         out = folder / f"draw_{number:02}.tif"
         with open_maps(out, meta, [layer], inputs=inputs, overwrite=overwrite) as maps:
             tries = draws.tries(number, (meta.height, meta.width))
-            judged = [judge(one) for one in tries]
-            best = int(np.argmax([mean for mean, _ in judged]))
-            values = target.stored(tries[best])
+            (_, level), drawn = max(((judge(t), t) for t in tries), key=lambda pair: pair[0][0])
+            values = target.stored(drawn)
             for box in blocks(meta.extent, *maps.block):
                 maps.write(box, {layer.key: np.ascontiguousarray(values[:, *box.slices])})
             said = {
@@ -252,9 +229,10 @@ def _drawn(
                 "seed": draws.seed,
                 "number": number,
                 "tries": TRIES,
-                "realism_percentile": judged[best][1],
+                "realism_percentile": level,
+                **draws.said,
             }
-            item = target.item(maps, layer, "Levels and textures were drawn from a library.", said)
+            item = target.item(maps, layer, draws.lineage, said)
             items.append(maps.commit(item, overwrite=overwrite))
         paths.append(out)
         if progress is not None:

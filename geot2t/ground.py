@@ -11,7 +11,7 @@ prior draws, not pictures of any place, and what is not in these statistics is n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from itertools import pairwise
 from typing import Any, Self
@@ -89,7 +89,18 @@ def look(
     level, within = np.full(n, np.nan), np.full((n, n), np.nan)
     level[at] = logs.mean((1, 2))
     within[np.ix_(at, at)] = np.atleast_2d(np.cov(logs.reshape(len(logs), -1)))
-    return Look(level, within, _shares(logs), turn, place)
+    return Look(level, within, shares_of(logs), turn, place)
+
+
+def near(wavelengths: Sequence[float] | Float) -> NDArray[np.bool_]:
+    """Which bands the library has, ``(b,)``."""
+    known: NDArray[np.bool_] = _nearest(np.asarray(wavelengths, "float64")) >= 0
+    return known
+
+
+def named(kind: str) -> str:
+    """The name of a class as the library writes it."""
+    return kind.strip().lower().replace(" ", "-").replace("_", "-")
 
 
 def _nearest(wavelengths: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -99,7 +110,7 @@ def _nearest(wavelengths: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.where(away.min(1) < _NEAR, away.argmin(1), -1)
 
 
-def _shares(images: NDArray[np.float64]) -> NDArray[np.float64]:
+def shares_of(images: Float) -> NDArray[np.float64]:
     """Share of the variance of ``(b, y, x)`` that is lost by each doubling of a mean's side."""
     smooth = [images, *(uniform_filter(images, (0, s, s), mode="reflect") for s in SIZES[1:])]
     lost = [(a - b).var((1, 2)).mean() for a, b in pairwise(smooth)]
@@ -132,6 +143,9 @@ class Kind:
 
     shares: list[float]
     """Shares of the variance within by `SIZES`."""
+
+    sharpness: list[list[float]] = field(default_factory=list)
+    """Covariance of the logarithms of the shares of places; nothing where all have the same."""
 
 
 class Ground:
@@ -170,7 +184,7 @@ class Ground:
         InputError
             If there is no such class.
         """
-        wanted = ANY if name is None else name.lower().replace(" ", "-").replace("_", "-")
+        wanted = ANY if name is None else named(name)
         if wanted not in self.kinds:
             known = ", ".join(k for k in self.kinds if k != ANY)
             raise InputError(f"no class {name!r}; there are {known}")
@@ -182,7 +196,7 @@ class Ground:
 
     def season(self, kind: str | None, wavelengths: Float, turn: float | None) -> Float:
         """What the time of the year adds to the logarithm of each band, ``(b,)``."""
-        out: Float = _onto(wavelengths) @ (season_terms(turn) @ np.array(self.kind(kind).season))
+        out: Float = onto(wavelengths) @ (season_terms(turn) @ np.array(self.kind(kind).season))
         return out
 
     def draw(
@@ -195,14 +209,18 @@ class Ground:
         turn: float | None = None,
     ) -> NDArray[np.float32]:
         """Draw reflectances ``(b, y, x)``, of the mean of the year if ``turn`` is None."""
-        what, onto = self.kind(kind), _onto(wavelengths)
+        what, weights = self.kind(kind), onto(wavelengths)
         level = np.array(what.level) + season_terms(turn) @ np.array(what.season)
         place = rng.standard_normal(len(level)).clip(-1.5, 1.5)  # no place is too odd
         level = level + _root(np.array(what.between)) @ place
-        root = onto @ _root(np.array(what.within))  # (b, k)
+        root = weights @ _root(np.array(what.within))  # (b, k)
         strength = np.exp(0.5 * what.contrast * rng.standard_normal())
-        fields = _fields(shape, root.shape[1], what.shares, rng)
-        logs = (onto @ level)[:, None, None] + strength * np.tensordot(root, fields, 1)
+        shares = np.array(what.shares)
+        if what.sharpness:
+            away = rng.standard_normal(len(SIZES)).clip(-1.5, 1.5)
+            shares *= np.exp(_root(np.array(what.sharpness)) @ away)
+        fields = _fields(shape, root.shape[1], shares / shares.sum(), rng)
+        logs = (weights @ level)[:, None, None] + strength * np.tensordot(root, fields, 1)
         # A sensor's point spread: no pixel is sharp.
         out: NDArray[np.float64] = np.exp(gaussian_filter(logs, (0, 0.5, 0.5)))
         return out.clip(LEAST, 1.2).astype("float32")
@@ -222,6 +240,7 @@ def _fitted(looks: Sequence[Look], whole: Kind | None) -> Kind:
     known = np.isfinite(level)
     level = np.interp(np.log(WAVELENGTHS), np.log(WAVELENGTHS[known]), level[known])
     traces = np.array([np.nanmean(np.diag(one.within)) for one in looks])
+    shares = np.log(np.array([one.shares for one in looks]) + 1e-3)
     return Kind(
         windows=len(looks),
         level=np.round(level, 4).tolist(),
@@ -229,7 +248,8 @@ def _fitted(looks: Sequence[Look], whole: Kind | None) -> Kind:
         between=np.round(_positive(between), 5).tolist(),
         within=np.round(_positive(within), 6).tolist(),
         contrast=float(np.round(np.log(traces + 1e-6).std(), 4)),
-        shares=np.round(_mean(np.array([one.shares for one in looks])), 4).tolist(),
+        shares=np.round(np.exp(shares.mean(0)), 4).tolist(),
+        sharpness=np.round(_covariance(shares), 4).tolist(),
     )
 
 
@@ -292,7 +312,7 @@ def _root(matrix: Float) -> NDArray[np.float64]:
     return out
 
 
-def _onto(wavelengths: Float) -> NDArray[np.float64]:
+def onto(wavelengths: Float) -> NDArray[np.float64]:
     """Weights ``(b, wavelength)`` that interpolate the library at bands; unknown ones are green."""
     at = np.log2(np.where(np.isfinite(wavelengths), wavelengths, 0.56).astype("float64"))
     known = np.log2(WAVELENGTHS)
@@ -300,7 +320,7 @@ def _onto(wavelengths: Float) -> NDArray[np.float64]:
 
 
 def _fields(
-    shape: tuple[int, int], count: int, shares: Sequence[float], rng: np.random.Generator
+    shape: tuple[int, int], count: int, shares: Float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Fields ``(count, y, x)`` of mean 0 and variance 1, their variance shared out by size."""
     out = np.zeros((count, *shape))

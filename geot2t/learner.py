@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -31,7 +31,7 @@ from geot2t.losses import (
     laplace_likelihood,
     relativistic,
 )
-from geot2t.tiles import Sample, drawn_batch
+from geot2t.tiles import SIZES, Sample, drawn_batch
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,9 @@ class Learner:
     most_bands = 3
     """Most bands of a batch."""
 
+    sizes: Sequence[int] = SIZES
+    """Sides of the windows."""
+
     def __init__(
         self,
         generator: Generator,
@@ -147,10 +150,10 @@ class Learner:
             group["lr"] = c.rate * self._schedule()
         weight = self._adversarial_weight()
         play = weight > 0 and self.step % c.every == 0
-        noise = self._noise(batch, rng) if play else None
+        told = self._told(batch, rng, play=play)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            guess = self.generator(batch.evidence, noise)
-        losses = reconstruction(batch, guess, c)
+            guess = self.generator(batch.evidence, told)
+        losses = self._errors_of(batch, guess)
         total = sum(losses.values(), torch.zeros((), device=self.device))
         if play:
             fake, real, tokens = self._pair(batch, guess)
@@ -196,6 +199,10 @@ class Learner:
         self.critic_optimiser.step()
         return {"critic": loss, "penalty": r1 + r2}
 
+    def _errors_of(self, batch: Sample, guess: Guess) -> dict[str, Tensor]:
+        """What is wrong with a guess, the game apart."""
+        return reconstruction(batch, guess, self.config)
+
     def _pair(self, batch: Sample, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
         """Filled and true windows as the critic sees them, and the gap's share of each token."""
         e = batch.evidence
@@ -208,15 +215,25 @@ class Learner:
         tokens = nn.functional.avg_pool2d(batch.weight, 16).squeeze(1)
         return normalised(fake, centre, spread), normalised(real, centre, spread), tokens
 
-    def _noise(self, batch: Sample, rng: np.random.Generator) -> Tensor:
-        n, _, y, x = batch.truth.shape
-        rank, _ = distributed.place()
+    def _told(self, batch: Sample, rng: np.random.Generator, *, play: bool) -> Tensor | None:
+        """What the generator is told beside the evidence: in the game, noise."""
+        if not play:
+            return None
+        y, x = batch.truth.shape[-2:]
+        count, own = self._share(batch)
+        shape = (count, y // 16, x // 16, self.generator.config.noise_dim)
+        return torch.from_numpy(rng.standard_normal(shape, "float32")[own]).to(self.device)
+
+    @staticmethod
+    def _share(batch: Sample) -> tuple[int, slice]:
+        """How large the whole batch is, and which part of it this process has.
+
+        What is random is drawn for the whole of it.
+        """
+        n, (rank, _) = len(batch.truth), distributed.place()
         counts = distributed.gather({rank: n})
         first = sum(counts[:rank])
-        # Drawn for the whole batch, of which this process has a part.
-        shape = (sum(counts), y // 16, x // 16, self.generator.config.noise_dim)
-        noise = rng.standard_normal(shape, "float32")[first : first + n]
-        return torch.from_numpy(noise).to(self.device)
+        return sum(counts), slice(first, first + n)
 
     def _schedule(self) -> float:
         warm = min(200, max(self.config.steps // 10, 1))
@@ -254,10 +271,8 @@ class Learner:
             pool.extend(distributed.gather({i: next(stream) for i in distributed.share(wanted)}))
             drawn = wanted.stop
             rng = np.random.default_rng([c.seed, 7, step])
-            yield (
-                drawn_batch(pool, c.batch, rng, self.device, most=self.most_bands, place=place),
-                rng,
-            )
+            how: dict[str, Any] = {"sizes": self.sizes, "most": self.most_bands, "place": place}
+            yield drawn_batch(pool, c.batch, rng, self.device, **how), rng
 
     # -- held-back windows ---------------------------------------------------------------------
 

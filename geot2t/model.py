@@ -161,6 +161,8 @@ def open_estimates(
         path = resolve(name)
         with _LOCK:  # two threads must not load the same weights
             loaded = _shared(path, path.stat().st_mtime_ns, chosen)
+    if "ground" in loaded.card:
+        raise InputError(f"{name} was taught to draw, not to fill; choose another --model")
     about = {"name": loaded.name, "sha256": loaded.sha256, "device": str(chosen)}
     return ModelEstimates(loaded, wavelengths, chosen), about
 

@@ -49,6 +49,9 @@ class Sample(NamedTuple):
     weight: Tensor
     """1 where hidden and surely observed, else 0, ``(1, 1, y, x)``."""
 
+    code: Tensor | None = None
+    """What stands for its class, ``(1, k)``, if samples have one."""
+
 
 class Window(NamedTuple):
     """A window as it was drawn, before anything is estimated; date 0 is the target.
@@ -311,6 +314,7 @@ def batch_of(
                 ),
                 turn(sample.truth[:, pick]),
                 turn(sample.weight),
+                sample.code,
             )
         )
 
@@ -322,7 +326,13 @@ def batch_of(
         for field in dataclasses.fields(Evidence)
     }
     truth = together(part.truth for part in parts)
-    return Sample(Evidence(**evidence), truth, together(part.weight for part in parts))
+    codes = [part.code for part in parts if part.code is not None]
+    return Sample(
+        Evidence(**evidence),
+        truth,
+        together(part.weight for part in parts),
+        together(codes) if codes else None,
+    )
 
 
 def drawn_batch(
@@ -331,6 +341,7 @@ def drawn_batch(
     rng: np.random.Generator,
     device: torch.device,
     *,
+    sizes: Sequence[int] = SIZES,
     most: int = 3,
     place: tuple[int, int] = (0, 1),
 ) -> Sample:
@@ -338,7 +349,7 @@ def drawn_batch(
 
     Of these the share of one process; ``place`` is its number and how many there are.
     """
-    size = int(rng.choice(SIZES))
+    size = int(rng.choice(sizes))
     alike = [s for s in pool if s.truth.shape[-1] == size] or list(pool)[-1:]
     size = alike[0].truth.shape[-1]
     bands = int(rng.integers(1, most + 1))

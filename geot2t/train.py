@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from geot2t import distributed
@@ -23,13 +24,16 @@ from geot2t.learner import Learner, TrainConfig
 from geot2t.model import pick_device
 from geot2t.places import Place, find_places, split
 from geot2t.resume import load_state, remove_state, save_state
-from geot2t.tiles import Windows
+from geot2t.tiles import Sample, Windows
 
 HELD_BACK = 32
 """Held-back windows."""
 
 CHECK_SIZES = (96, 128)
 """Their sides, in pixels."""
+
+Opened = tuple[Dataset[Sample], dict[int, Sample], tuple[set[str], set[str]]]
+"""Windows to learn from, windows to check with, and the names of the places of both."""
 
 
 class Trainer(Learner):
@@ -56,6 +60,9 @@ class Trainer(Learner):
         If ``init`` is of another architecture than ``config`` asks for.
     """
 
+    check_every = 200
+    """Steps between two looks at what was held back."""
+
     def __init__(
         self,
         tiles: Path,
@@ -67,14 +74,10 @@ class Trainer(Learner):
     ) -> None:
         self.output = output
         self.log_path = output.with_suffix(".log.jsonl")
-        places = find_places(tiles)
-        learn, check = self._places = split(places)
         torch.manual_seed(config.seed)
-        generator, critic = _networks(config, init)
+        generator, critic = self._networks(config, init)
         self._frames = generator.config.frames
-        windows = self._windows(learn, config.seed)
-        back = self._windows(check, config.seed + 1, sizes=CHECK_SIZES)
-        held_back = {i: back[i] for i in distributed.share(range(HELD_BACK))}
+        windows, held_back, names = self._opened(tiles, config.seed)
         super().__init__(generator, critic, windows, held_back, config, device, workers)
         self.told = {"held-back/prior": "ratio"}
         self._modules = {
@@ -84,12 +87,33 @@ class Trainer(Learner):
         }
         self._optimisers = {"adam": self.optimiser, "critic_adam": self.critic_optimiser}
         self.card: dict[str, Any] = {
-            "places": {
-                "learnt_from": sorted({p.name for p, _ in learn}),
-                "held_back": sorted({p.name for p, _ in check}),
-            },
+            "places": dict(zip(("learnt_from", "held_back"), map(sorted, names), strict=True)),
             "settings": asdict(config),
         }
+
+    def _networks(self, config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:
+        """The networks to train: new ones, or those of a model."""
+        if init is None:
+            arch = config.arch or GeneratorConfig().arch
+            return Generator(GeneratorConfig(arch=arch)), Critic(CriticConfig(arch=arch))
+        model = load_model(init)
+        if "ground" in model.card and config.only != "draws":
+            raise InputError(f"{init} was taught to draw, not to fill; give another --init")
+        own = model.generator.config.arch
+        if config.arch not in {None, own}:
+            raise InputError(
+                f"{init} is of the architecture {own}, not {config.arch}; leave --arch or --init "
+                "out"
+            )
+        return model.generator, model.critic
+
+    def _opened(self, tiles: Path, seed: int) -> Opened:
+        """What to learn from and to check with."""
+        learn, check = self._places = split(find_places(tiles))
+        windows = self._windows(learn, seed)
+        back = self._windows(check, seed + 1, sizes=CHECK_SIZES)
+        held_back = {i: back[i] for i in distributed.share(range(HELD_BACK))}
+        return windows, held_back, ({p.name for p, _ in learn}, {p.name for p, _ in check})
 
     def _windows(self, places: Sequence[tuple[Place, Box]], seed: int, **how: Any) -> Windows:
         """Windows of ``places``, as a run of this kind learns from."""
@@ -122,9 +146,7 @@ class Trainer(Learner):
         settings = asdict(self.config)
         self.step = load_state(self.output, settings, self._modules, self._optimisers)
 
-    def run(
-        self, *, save_every: float = 120.0, check_every: int = 200, quiet: bool = False
-    ) -> None:
+    def run(self, *, save_every: float = 120.0, quiet: bool = False) -> None:
         """Train to the end, or until stopped; the model and the state are saved as it goes."""
         last_save, began, first = time.monotonic(), time.monotonic(), self.step
         mean: dict[str, float] = {}
@@ -137,7 +159,7 @@ class Trainer(Learner):
                 for k, v in losses.items():
                     mean[k] = v if k not in mean else 0.98 * mean[k] + 0.02 * v
                 bar.update()
-                if self.step % check_every == 0 or self.step == self.config.steps:
+                if self.step % self.check_every == 0 or self.step == self.config.steps:
                     check = self.held_back()
                     self._write_log(mean, check, time.monotonic() - began)
                 if self.step % 10 == 0:
@@ -162,20 +184,6 @@ class Trainer(Learner):
             file.write(json.dumps(row) + "\n")
 
 
-def _networks(config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:
-    """The networks to train: new ones, or those of a model."""
-    if init is None:
-        arch = config.arch or GeneratorConfig().arch
-        return Generator(GeneratorConfig(arch=arch)), Critic(CriticConfig(arch=arch))
-    model = load_model(init)
-    own = model.generator.config.arch
-    if config.arch not in {None, own}:
-        raise InputError(
-            f"{init} is of the architecture {own}, not {config.arch}; leave --arch or --init out"
-        )
-    return model.generator, model.critic
-
-
 def train(
     tiles: Path,
     output: Path,
@@ -187,7 +195,7 @@ def train(
     device: str = "auto",
     workers: int = 0,
     quiet: bool = False,
-    kind: type[Trainer] = Trainer,
+    kind: Callable[..., Trainer] = Trainer,
 ) -> Path:
     """Train the T2T-GAN on GeoTIFFs and write a model; returns its path.
 
@@ -213,7 +221,7 @@ def train(
         Processes that prepare windows.
     quiet : bool
         No progress bar.
-    kind : type
+    kind : callable
         What is trained, and how; see `geot2t.teach`.
 
     Raises

@@ -123,7 +123,7 @@ def test_a_torn_file_is_refused(saved: Path, length: int) -> None:
 
 
 def test_a_model_that_is_not_there_lists_those_that_ship(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no model nowhere: .*\(t2t-gan\)"):
+    with pytest.raises(ModelError, match=r"no model nowhere: .*\(t2t-draw, t2t-gan\)"):
         load_model("nowhere")
     with pytest.raises(ModelError, match="no model"):
         load_model(tmp_path / "x.safetensors")

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geot2t.cli import main
+from geot2t.drawing import library
 from geot2t.errors import InputError
-from geot2t.generate import BANDS, generate, library
+from geot2t.generate import BANDS, generate
 from geot2t.ground import ANY, WAVELENGTHS, Ground, look, season_terms, turn_of
 
 RGBN = np.array([0.492, 0.560, 0.665, 0.833])
@@ -102,7 +103,7 @@ def test_what_ships_knows_seasons_and_classes() -> None:
 
 
 def test_a_class_that_is_not_there_is_answered_by_the_list(judge: Path, tmp_path: Path) -> None:
-    result = run("generate", "-o", tmp_path / "d", "--class", "moon", "--model", judge)
+    result = run("generate", "-o", tmp_path / "d", "--class", "moon", "--by", "statistics")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: no class 'moon'; there are ")
     assert "forest" in result.stderr
@@ -116,7 +117,7 @@ def test_draws_are_written_with_names_and_items(judge: Path, tmp_path: Path) -> 
     out = tmp_path / "draws"
     result = run(
         "generate", "-o", out, "--count", 2, "--date", "2022-07-01", "--class", "forest",
-        "--size", 64, "--model", judge,
+        "--size", 64, "--by", "statistics", "--judge", judge,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     paths = [Path(line) for line in result.stdout.splitlines()]
@@ -137,7 +138,7 @@ def test_draws_are_written_with_names_and_items(judge: Path, tmp_path: Path) -> 
 
 
 def test_a_draw_depends_on_its_seed_and_number_alone(judge: Path, tmp_path: Path) -> None:
-    common = {"size": 48, "model": judge, "seed": 5}
+    common = {"size": 48, "by": "statistics", "judge": judge, "seed": 5}
     both = generate(tmp_path / "a", count=2, **common)
     one = generate(tmp_path / "b", count=1, **common)
     np.testing.assert_array_equal(pixels(one.paths[0]), pixels(both.paths[0]))
@@ -146,7 +147,7 @@ def test_a_draw_depends_on_its_seed_and_number_alone(judge: Path, tmp_path: Path
 
 
 def test_existing_draws_are_not_replaced_unasked(judge: Path, tmp_path: Path) -> None:
-    common = {"size": 32, "model": judge}
+    common = {"size": 32, "by": "statistics", "judge": judge}
     path = generate(tmp_path / "a", **common).paths[0]
     before = path.read_bytes()
     with pytest.raises(InputError, match="exists; pass --overwrite"):
@@ -160,7 +161,7 @@ def test_existing_draws_are_not_replaced_unasked(judge: Path, tmp_path: Path) ->
 
 
 def test_a_draw_like_a_scene_has_its_grid_and_its_look(cloudy: Path, judge: Path) -> None:
-    path = generate(cloudy.parent / "d", like=cloudy, model=judge).paths[0]
+    path = generate(cloudy.parent / "d", like=cloudy, by="statistics", judge=judge).paths[0]
     with rasterio.open(cloudy) as src, rasterio.open(path) as dst:
         for what in ("crs", "transform", "shape", "dtypes", "nodata", "scales", "descriptions"):
             assert getattr(dst, what) == getattr(src, what), what

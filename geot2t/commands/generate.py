@@ -53,7 +53,18 @@ from geot2t.commands.options import (
     help="Side of draws that are like no scene.",
 )
 @click.option(
-    "--model", metavar="NAME|PATH", help="Model whose critic chooses. [default: the shipped one]"
+    "--by",
+    type=click.Choice(["statistics", "network"]),
+    help="Whether a network refines what is drawn from statistics. [default: network if --model "
+    "is given, else statistics]",
+)
+@click.option(
+    "--model",
+    metavar="NAME|PATH",
+    help="Model made by train --only draws. [default: t2t-draw]",
+)
+@click.option(
+    "--judge", metavar="NAME|PATH", help="Model whose critic chooses. [default: the one that ships]"
 )
 @seed_option
 @device_option
@@ -63,16 +74,17 @@ from geot2t.commands.options import (
 def generate(folder: Path, when: datetime | None, *, as_json: bool, **rest: Any) -> None:
     """Draw scenes in which nothing was observed, and print their paths.
 
-    Their levels and textures come from statistics of real ground by season and class; of four
-    draws the critic keeps the one that looks most real. They show no place, and are for trying
-    things out, not for measuring. With --like and --date, SCENE is given the colours of another
-    time of the year.
+    Their levels and textures come from statistics of real ground by season and class, which a
+    network can refine; of four draws the critic keeps the one that looks most real. They show no
+    place, and are for trying things out, not for measuring. With --like and --date, SCENE is given
+    the colours of another time of the year.
 
     \b
     Examples
       geot2t generate -o draws/ --count 4 --date 2022-07-01
       geot2t generate -o draws/ --class annual-crop --seed 7
-      geot2t generate -o draws/ --like scene.tif
+      geot2t generate -o draws/ --like scene.tif --by network
+      geot2t generate -o draws/ --model mine.safetensors --class orchard
       geot2t generate -o winter/ --like scene.tif --date 2022-01-15
     """
     from geot2t.generate import generate as run

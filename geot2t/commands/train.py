@@ -41,8 +41,15 @@ from geot2t.commands.options import PATH, device_option, log_options, overwrite_
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Windows per step. [default: 6]")
 @click.option(
     "--only",
-    type=click.Choice(["critic"]),
-    help="Teach the critic alone, as a judge of realism; the generator of --init stays as it is.",
+    type=click.Choice(["critic", "draws"]),
+    help="critic: teach it alone, as a judge of realism; the generator of --init stays as it is. "
+    "draws: teach a model to draw for geot2t generate.",
+)
+@click.option(
+    "--classes",
+    type=PATH,
+    metavar="CSV",
+    help="Scenes of one class each, for --only draws: columns path, as seen from CSV, and class.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run that was left beside MODEL.")
 @click.option(
@@ -65,6 +72,7 @@ def train(
     steps: int | None,
     batch: int | None,
     only: str | None,
+    classes: Path | None,
     seed: int,
     **rest: Any,
 ) -> None:
@@ -79,15 +87,22 @@ def train(
       geot2t train --tiles my_places/ -o my_model.safetensors --init t2t-gan --steps 1000
       geot2t train --tiles my_places/ -o plain.safetensors --arch vit
       geot2t train --tiles my_places/ -o judge.safetensors --init t2t-gan --only critic
+      geot2t train --tiles my_places/ -o painter.safetensors --only draws --classes classes.csv
       geot2t train --tiles my_places/ -o my_model.safetensors --resume
       torchrun --nproc-per-node=4 -m geot2t train --tiles my_places/ -o my_model.safetensors
     """
     from geot2t.distributed import is_first
+    from geot2t.errors import InputError
     from geot2t.learner import TrainConfig
+    from geot2t.paint import paint
     from geot2t.teach import teach
     from geot2t.train import train as both
 
-    run = teach if only == "critic" else both
+    if only == "draws":
+        rest["classes"] = classes
+    elif classes is not None:
+        raise InputError("gaps are filled whatever the class; --classes goes with --only draws")
+    run = {"critic": teach, "draws": paint, None: both}[only]
     config = TrainConfig(seed=seed, arch=arch)
     config = replace(config, steps=steps or config.steps, batch=batch or config.batch)
     start = None if init == "none" else init
