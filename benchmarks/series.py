@@ -1,10 +1,11 @@
 """How well many series are filled: `geot2t evaluate` on each, and what it says of all of them.
 
     python benchmarks/series.py SERIES ... --keep FOLDER [--cases 10] [--model NAME|PATH|none]
+    python benchmarks/series.py SERIES ... --keep OTHER --one-side --kinds cloud --window 64
 
 SERIES are folders with the GeoTIFFs of one place each, as `benchmarks/prepare_tiles.py` makes them.
 FOLDER keeps the results of each series: what is there is not measured again, so a run that was
-stopped goes on. Ratios are of mean absolute errors, means over the cases of a series and then over
+stopped goes on. The second command hides a part that is larger than a window. Ratios are of mean absolute errors, means over the cases of a series and then over
 series; lower is better. Series that the network learnt from are marked.
 """
 
@@ -13,15 +14,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+import rasterio
+
 from geot2t.checkpoint import load_model
 from geot2t.errors import Geot2tError
 from geot2t.evaluation import KINDS, evaluate
 from geot2t.evaluation.cases import SHARES
+from geot2t.io import scenes_in
 from geot2t.io.publish import write_bytes
 from geot2t.report.scores import bucket_label
 
@@ -46,15 +52,31 @@ def measured(folder: Path, args: argparse.Namespace) -> Results | None:
     if path.exists():
         return dict(json.loads(path.read_text()))
     try:
-        found = evaluate(
-            folder, against=args.against, kinds=args.kinds, cases=args.cases, model=args.model,
-            crop=args.crop, seed=args.seed,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as temporary:
+            gaps = one_side(folder, Path(temporary)) if args.one_side else "real"
+            found = evaluate(
+                folder, gaps=gaps, against=args.against, kinds=args.kinds, cases=args.cases,
+                model=args.model, crop=args.crop, seed=args.seed,
+                window=args.window, overlap=args.window // 4,
+            )  # fmt: skip
     except Geot2tError as error:
         print(f"{folder.name}: left out: {error}", file=sys.stderr)
         return None
     write_bytes(path, (json.dumps(found.results, indent=2) + "\n").encode())
     return dict(found.results)
+
+
+def one_side(series: Path, folder: Path) -> Path:
+    """A gap over the right-hand three fifths of a series, as large as windows and larger."""
+    out = folder / "one_side.tif"
+    with rasterio.open(scenes_in(series)[0]) as like:
+        where = {"crs": like.crs, "transform": like.transform}
+        gap = np.zeros((1, *like.shape), "uint8")
+    gap[..., 2 * gap.shape[-1] // 5 :] = 1
+    size = dict(zip(("count", "height", "width"), gap.shape, strict=True))
+    with rasterio.open(out, "w", driver="GTiff", dtype="uint8", **size, **where) as file:
+        file.write(gap)
+    return out
 
 
 def ratios(results: Results, kind: str, one: str, other: str) -> list[float]:
@@ -162,6 +184,8 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10)
     parser.add_argument("--crop", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--window", type=int, default=256, help="model window in pixels")
+    parser.add_argument("--one-side", action="store_true", help="hide the right three fifths")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--against", nargs="+", default=list(AGAINST))
     args = parser.parse_args()
