@@ -5,8 +5,9 @@
 
 SERIES are folders with the GeoTIFFs of one place each, as `benchmarks/prepare_tiles.py` makes them.
 FOLDER keeps the results of each series: what is there is not measured again, so a run that was
-stopped goes on. The second command hides a part that is larger than a window. Ratios are of mean absolute errors, means over the cases of a series and then over
-series; lower is better. Series that the network learnt from are marked.
+stopped goes on. The second command hides a part that is larger than a window. Ratios are of mean
+absolute errors, means over the cases of a series and then over series; lower is better. Series that
+the network learnt from are marked.
 """
 
 from __future__ import annotations
