@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geot2t.blind import shows_little
 from geot2t.fill import Block, Float, Source
 from geot2t.grid import Box, lattice
 
@@ -69,12 +68,10 @@ def find_cases(
     seed: int,
     cases: int | None = None,
     shapes: Shapes | None = None,
-    sparse: bool = False,
 ) -> list[HiddenPixels]:
     """Windows with observed pixels hidden under gap shapes that come from elsewhere.
 
-    Only `Source.read_target` is called, for the boxes of `windows_read`; see `self_check`. None
-    are found where all of these together show little, as `geot2t.blind` says, unless ``sparse``.
+    Only `Source.read_target` is called, for the boxes of `windows_read`; see `self_check`.
     """
     shapes = shapes or _library_shape
     rng = np.random.default_rng(seed)
@@ -84,7 +81,7 @@ def find_cases(
     seen = [source.read_target(window)[1] for window in windows]
     share = np.array([s.mean() for s in seen])
     usable = np.flatnonzero(share * seen[0].size >= min(256, 0.2 * seen[0].size))
-    if not usable.size or (shows_little(share) and not sparse):
+    if not usable.size:
         return []
     # The better half: windows with little left to learn from say little of the scene.
     best = usable[np.argsort(-share[usable], kind="stable")][: max(cases, usable.size // 2)]

@@ -274,7 +274,9 @@ def test_dates_stand_in_for_one_that_shows_little_and_show_as_much() -> None:
     source.valid[source.target, :10] = True
     cases = stand_ins(source)
     assert len(cases) >= 5
-    assert check(source).dates == len(cases)
+    found = check(source)
+    assert found.dates == len(cases)
+    assert found.cases > len(cases)  # what the date itself shows is asked as well
     for case in cases:
         assert case.hidden[10:].all()
         assert not case.hidden[:10].any()
@@ -310,6 +312,14 @@ def test_the_windows_looked_at_lie_in_several_rows_and_columns(side: int) -> Non
     found = blind.windows_read(Box(0, 0, side, side), size=64, overlap=16)
     assert len(found) <= blind.WINDOWS
     assert min(len({w.row for w in found}), len({w.col for w in found})) > 1
+
+
+def test_stand_ins_do_not_choose_the_method_of_a_date_that_shows_something() -> None:
+    source = Course(35)
+    source.valid[source.target, :2] = True  # too little to hide some of it
+    found = check(source)
+    assert found.cases == found.dates > 0
+    assert found.methods == (Methods().methods[0],)
 
 
 def test_a_date_that_shows_enough_is_checked_by_itself() -> None:

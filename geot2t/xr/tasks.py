@@ -260,8 +260,6 @@ def cases(
     if little := [i for i, v in enumerate(shown) if blind.shows_little(v[at])]:
         some = [boxes[i] for i in little], [shown[i] for i in little]
         found += blind.hidden_dates(days, at, *some)
-    if valid and not found:
-        found += hidden.find_cases(known, **job.windowing, sparse=True)
     return found
 
 
