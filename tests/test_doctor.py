@@ -126,9 +126,9 @@ def test_altered_weights_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     data[-5] ^= 1
     path.write_bytes(data)
     known = doctor.examine()
-    assert [f["status"] for f in found(known, "weights")] == ["broken"]
+    assert sorted(f["status"] for f in found(known, "weights")) == ["broken", "ok"]
     path.unlink()
-    assert "is missing" in found(doctor.examine(), "weights")[0]["said"]
+    assert any("is missing" in f["said"] for f in found(doctor.examine(), "weights"))
 
 
 def test_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
