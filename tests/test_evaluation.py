@@ -340,9 +340,18 @@ def test_several_bands_of_a_gap_raster_are_several_gaps(series, tmp_path):
     path = write(tmp_path / "gaps.tif", two.astype("uint8"))
     results = measured(series, gaps=path, kinds=["cloud"], cases=20).results
     assert {c["cloud"] for c in results["cases"]} == {"gaps.tif band 1", "gaps.tif band 2"}
-    with open_series(series) as stack:
-        read = [gap.read(stack.extent)[0] for gap in gaps_in(path, stack)]
+    with open_series(series) as stack, gaps_in(path, stack) as gaps:
+        read = [gap.read(stack.extent)[0] for gap in gaps]
     np.testing.assert_array_equal(read, two > 0)
+
+
+def test_a_gap_raster_that_was_written_again_is_read_again(series, tmp_path):
+    for columns in (20, 40):
+        gap = cloud(0, 0, HEIGHT, columns).astype("uint8")[None]
+        path = write(tmp_path / "gap.tif", gap)
+        results = measured(series, gaps=path, kinds=["cloud"], cases=1, margin=0).results
+        pixels = sum(row["pixels"] for row in results["by"]["gap_px"])
+        assert 0.9 * HEIGHT * columns < pixels <= HEIGHT * columns
 
 
 def test_coverage_of_laplacian_errors_is_nominal():

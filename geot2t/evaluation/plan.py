@@ -56,11 +56,12 @@ def plan(
     InputError
         If no case can be drawn.
     """
-    rasters = [] if str(gaps) == REAL else gaps_in(Path(gaps), stack)
-    if rasters and not (kinds := [kind for kind in kinds if kind != "overcast"]):
+    given = str(gaps) != REAL
+    if given and not (kinds := [kind for kind in kinds if kind != "overcast"]):
         raise InputError("given gaps are as large as they are; leave the kind overcast out")
     notes: list[str] = []
     crops = _crops(stack, crop, margin, seed, notes)
+    shapes = _given(Path(gaps), stack, crops) if given else []
     labels = [str(day or path.name) for day, path in zip(stack.dates, stack.paths, strict=True)]
     found: list[Case] = []
     for kind in kinds:
@@ -71,13 +72,8 @@ def plan(
             count = wanted // len(crops) + (i < wanted % len(crops))
             if kind not in SHARES:
                 drawn += date_cases(place, kind, count)
-            elif rasters:
-                name = Path(gaps).name
-                shapes = [
-                    (f"{name} band {j}" if len(rasters) > 1 else name, r.read(place.box)[0])
-                    for j, r in enumerate(rasters, 1)
-                ]
-                drawn += gap_cases(place, shapes, count, rng)
+            elif given:
+                drawn += gap_cases(place, shapes[i], count, rng)
             else:
                 drawn += cloud_cases(place, labels, count, rng, kind)
         if not drawn:
@@ -89,6 +85,18 @@ def plan(
             "them"
         )
     return found, notes
+
+
+def _given(path: Path, stack: Stack, crops: Sequence[Crop]) -> list[list[tuple[str, Bool]]]:
+    """Names and shapes of the gaps of a raster, in each crop."""
+    with gaps_in(path, stack) as rasters:
+        names = [f"{path.name} band {j}" for j in range(1, len(rasters) + 1)]
+        if len(names) == 1:
+            names = [path.name]
+        return [
+            [(name, r.read(place.box)[0]) for name, r in zip(names, rasters, strict=True)]
+            for place in crops
+        ]
 
 
 def _crops(stack: Stack, side: int, margin: float, seed: int, notes: list[str]) -> list[Crop]:

@@ -104,6 +104,10 @@ class Quality:
         cut = box.within(wide)
         return dilate(codes == HIDDEN, self._radius)[cut], (codes == EMPTY)[cut]
 
+    def close(self) -> None:
+        """Close the files of this thread."""
+        self.raster.close()
+
 
 class Scene:
     """One date, read on its own grid.
@@ -197,8 +201,8 @@ class Scene:
 
     def close(self) -> None:
         """Close the files of this thread."""
-        for raster in (self.raster, *(q.raster for q in self.quality)):
-            raster.close()
+        for file in (self.raster, *self.quality):
+            file.close()
 
 
 def _own_validity(header: Header) -> list[str]:

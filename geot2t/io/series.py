@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from geot2t.errors import InputError
@@ -57,8 +58,11 @@ def open_series(
     return open_stack(scene, paths, cloud_mask=cloud_mask, clouds=clouds, for_all=True)
 
 
-def gaps_in(path: Path, stack: Stack) -> list[Quality]:
+@contextmanager
+def gaps_in(path: Path, stack: Stack) -> Iterator[list[Quality]]:
     """The bands of a raster that is not zero where there is to be a gap, on the stack's grid.
+
+    They can be read within the ``with`` block.
 
     Raises
     ------
@@ -67,4 +71,9 @@ def gaps_in(path: Path, stack: Stack) -> list[Quality]:
     """
     with open_raster(path) as ds:
         count = ds.count
-    return [Quality("mask", path, stack.header, band) for band in range(1, count + 1)]
+    found = [Quality("mask", path, stack.header, band) for band in range(1, count + 1)]
+    try:
+        yield found
+    finally:
+        for raster in found:
+            raster.close()
