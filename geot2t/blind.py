@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geot2t.fill import Around, Block, Float
+from geot2t.fill import Around, Block, Float, Source
 from geot2t.grid import Box, lattice
 
 WINDOWS = 6
@@ -103,6 +103,19 @@ def windows_read(extent: Box, *, size: int, overlap: int) -> list[Box]:
     count = min(len(windows), WINDOWS)
     spread = {int((i + 0.5) * golden % 1 * len(windows)) for i in range(count)}
     return [windows[i] for i in sorted(spread if count < len(windows) else range(count))]
+
+
+def find_dates(source: Source, *, size: int, overlap: int) -> list[HiddenDate]:
+    """Other dates to hide, where little of the target was observed; see `hidden_dates`."""
+    windows = windows_read(source.extent, size=size, overlap=overlap)
+    windows = [w for w in windows if shows_little(source.read_target(w)[1])]
+    valid: list[Bool] = []
+    days = np.zeros(0, "float32")
+    for window in windows:
+        block = source.read(window)
+        valid.append(block.valid)
+        days = block.days
+    return hidden_dates(days, source.target, windows, valid) if windows else []
 
 
 def hidden_dates(

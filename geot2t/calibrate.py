@@ -1,33 +1,29 @@
 """The self-check: how well this very scene is filled, by which method, and how surely.
 
 Observed pixels are hidden under the scene's own gap shapes, moved elsewhere, and predicted by
-every method; of a scene that shows nothing, other dates stand in (`geot2t.blind`). The method
+every method; where it shows little, other dates stand in (`geot2t.blind`). The method
 with the least error is used for each band, and what its errors were makes its 90 % intervals
 (`geot2t.intervals`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from geot2t import blind
 from geot2t.blind import HiddenDate
 from geot2t.draws import USUAL
 from geot2t.errors import InputError
-from geot2t.fill import Around, Block, Estimates, Float, Predict, Prediction, Source, beside
+from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source
 from geot2t.grid import Box
 from geot2t.hidden import HiddenPixels, Shapes, find_cases
-from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors, likeness
-from geot2t.pipeline import abreast
+from geot2t.intervals import DEFAULT_FACTOR, Errors, correlations, factor_at, factors
+from geot2t.trials import Case, Outcome, Outcomes, distances, evaluate_all, sampled
 
-_SAMPLES = 8192
 _FEW_SAMPLES, _FEW_CASES = 500, 3
 
 STEADY = "prior"
@@ -87,27 +83,12 @@ class SelfCheck:
     """Why the check was not possible; None if it was."""
 
     dates: int = 0
-    """Other dates that stood in for one of which nothing was observed."""
+    """Other dates that stood in where little of this one was observed."""
     together: NDArray[np.float64] | None = None
     """Correlations of the errors between bands, ``(band, band)``; None where not measured."""
 
     alike: NDArray[np.float64] | None = None
     """Correlations of the errors of pixels `geot2t.intervals.LAGS` apart, ``(lag,)``; likewise."""
-
-
-Case = HiddenPixels | HiddenDate
-Outcomes = dict[Any, "dict[str, _Outcome]"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """Errors of one method in one case, at up to `_SAMPLES` hidden pixels."""
-
-    error: Float  # (band, n)
-    scale: Float  # (band, n)
-    away: Float  # (n,), pixels to the nearest observed one
-    lone: Bool  # (n,), True where no other date was used
-    alike: NDArray[np.float64]  # (band, lag), see `geot2t.intervals.likeness`
 
 
 def self_check(
@@ -158,7 +139,7 @@ def self_check(
     found: Sequence[Case] = find_cases(
         source, size=size, overlap=overlap, seed=seed, cases=cases, shapes=shapes
     )
-    found = [*found, *find_dates(source, size=size, overlap=overlap)]
+    found = [*found, *blind.find_dates(source, size=size, overlap=overlap)]
     outcomes = evaluate_all(found, source, estimates, known)
     corner = Box(source.extent.row, source.extent.col, 1, 1)
     bands = len(source.read_target(corner)[0])
@@ -167,7 +148,7 @@ def self_check(
 
 def conclude(
     found: Sequence[Case],
-    outcomes: list[dict[str, _Outcome]],
+    outcomes: list[dict[str, Outcome]],
     estimates: Estimates,
     bands: int,
     *,
@@ -193,12 +174,12 @@ def conclude(
         return _impossible(estimates, use or _steady(estimates.methods), bands, reason)
     hidden = {case.date for case in found if isinstance(case, HiddenDate)}
     # What the date itself shows tells the methods apart, if it shows anything.
-    own = [i for i, case in enumerate(found) if not isinstance(case, HiddenDate)]
+    own = [i for i, case in enumerate(found) if isinstance(case, HiddenPixels)]
     told = own or range(len(found))
     heard = [outcomes[i] for i in told]
     rows = _errors(heard, estimates.methods)
     count = len(set(_groups([found[i] for i in told])))
-    if any(isinstance(case, HiddenDate) and case.left.any() for case in found) and not own:
+    if not own and any(case.left.any() for case in found if isinstance(case, HiddenDate)):
         # What is seen of the date, too little to hide some of it, is heeded by a regression and
         # not by all others, and how much that helps differs from date to date.
         use = use or _steady(estimates.methods)
@@ -240,7 +221,7 @@ def chosen(estimates: Estimates, check: SelfCheck) -> Predict:
         out = estimates(pixels, valid, days, target, wanted, **around)
         mean, half = np.empty_like(pixels[:, 0]), np.empty_like(pixels[:, 0])
         for i, seen in enumerate(valid[:, target]):
-            away = _distance(seen)
+            away = distances(seen)
             for band, method in enumerate(check.methods):
                 said = out[method]
                 mean[i, band] = said.mean[i, band]
@@ -268,87 +249,7 @@ def _default_factor(estimates: Estimates, method: str) -> float:
     return known.get(method, DEFAULT_FACTOR)
 
 
-def find_dates(source: Source, *, size: int, overlap: int) -> list[HiddenDate]:
-    """Other dates to hide, where little of the target was observed; see `geot2t.blind`."""
-    windows = blind.windows_read(source.extent, size=size, overlap=overlap)
-    windows = [w for w in windows if blind.shows_little(source.read_target(w)[1])]
-    valid: list[Bool] = []
-    days = np.zeros(0, "float32")
-    for window in windows:
-        block = source.read(window)
-        valid.append(block.valid)
-        days = block.days
-    return blind.hidden_dates(days, source.target, windows, valid) if windows else []
-
-
-def evaluate_all(
-    found: Sequence[Case], source: Source, estimates: Estimates, known: Outcomes | None = None
-) -> list[dict[str, _Outcome]]:
-    """Predict what each case hides by every method; only its box is read, unless it is known.
-
-    Cases are computed side by side where the estimates have more than one of ``threads``.
-    """
-    known = {} if known is None else known
-
-    def read(case: Case) -> tuple[Case, Block | None]:
-        there = isinstance(case, HiddenDate) and case.key in known
-        return case, None if there else source.read(case.box)
-
-    def work(item: tuple[Case, Block | None]) -> dict[str, _Outcome]:
-        case, block = item
-        if block is not None:
-            return _evaluate(case, block, source.target, estimates)
-        assert isinstance(case, HiddenDate)  # noqa: S101  no other kind is known
-        return known[case.key]
-
-    threads = getattr(estimates, "threads", 1)
-    outcomes = list(abreast(work, map(read, found), threads))
-    for case, outcome in zip(found, outcomes, strict=True):
-        if isinstance(case, HiddenDate):
-            known[case.key] = outcome
-    return outcomes
-
-
-def _evaluate(case: Case, block: Block, target: int, estimates: Estimates) -> dict[str, _Outcome]:
-    shown, at_date = case.shown(block, target)
-    out = estimates(
-        shown.pixels[None],
-        shown.valid[None],
-        shown.days,
-        at_date,
-        estimates.methods,
-        **beside([shown]),
-    )
-    at = _sampled(case)
-    whole = case.truth(block, target)
-    truth = whole.reshape(len(whole), -1)[:, at]
-    away = _distance(shown.valid[at_date])
-    return {
-        method: _Outcome(
-            error=said.mean[0].reshape(truth.shape[0], -1)[:, at] - truth,
-            scale=said.scale[0].reshape(truth.shape[0], -1)[:, at],
-            away=away.ravel()[at],
-            lone=np.isinf(said.days[0]).ravel()[at],
-            alike=likeness(said.mean[0] - whole, said.scale[0], case.hidden),
-        )
-        for method, said in out.items()
-    }
-
-
-def _sampled(case: Case) -> NDArray[np.intp]:
-    """Flat indices of hidden pixels; thinned evenly where they are many."""
-    at = np.flatnonzero(case.hidden)
-    return at[:: math.ceil(at.size / _SAMPLES)]
-
-
-def _distance(seen: Bool) -> Float:
-    """Distance in pixels to the nearest observed pixel of the window."""
-    if not seen.any():
-        return np.full(seen.shape, np.inf, "float32")
-    return np.asarray(distance_transform_edt(~seen), "float32")
-
-
-def _errors(outcomes: list[dict[str, _Outcome]], methods: Sequence[str]) -> tuple[Row, ...]:
+def _errors(outcomes: list[dict[str, Outcome]], methods: Sequence[str]) -> tuple[Row, ...]:
     rows = []
     for method in methods:
         error = np.concatenate([o[method].error for o in outcomes], 1).astype("float64")
@@ -363,7 +264,7 @@ def _errors(outcomes: list[dict[str, _Outcome]], methods: Sequence[str]) -> tupl
 def _winners(
     rows: Sequence[Row],
     methods: Sequence[str],
-    outcomes: list[dict[str, _Outcome]],
+    outcomes: list[dict[str, Outcome]],
     cases: int,
     *,
     blind: bool,
@@ -386,7 +287,7 @@ def _steady(methods: Sequence[str]) -> str:
     return STEADY if STEADY in methods else methods[0]
 
 
-def _of_winner(case: Case, outcome: dict[str, _Outcome], methods: Sequence[str]) -> list[Errors]:
+def _of_winner(case: Case, outcome: dict[str, Outcome], methods: Sequence[str]) -> list[Errors]:
     """For each band, what its chosen method did, as far off as it will be on the target."""
     more = np.float32(case.stretch if isinstance(case, HiddenDate) else 1)
     return [
@@ -401,7 +302,7 @@ def _groups(cases: Sequence[Case]) -> list[int]:
 
 
 def _alike(
-    outcomes: list[dict[str, _Outcome]], methods: Sequence[str]
+    outcomes: list[dict[str, Outcome]], methods: Sequence[str]
 ) -> NDArray[np.float64] | None:
     """Mean over cases and bands, for the chosen methods."""
     each = np.stack([o[m].alike[b] for o in outcomes for b, m in enumerate(methods)])
@@ -435,7 +336,7 @@ def _coverage(
         tables = _factors([chosen[i] for i in rest], defaults, len(set(groups)))
         for i in np.flatnonzero(half == own).tolist():
             case, outcome = cases[i], chosen[i]
-            fresh = ~_hidden_in([cases[k] for k in rest], case).ravel()[_sampled(case)]
+            fresh = ~_hidden_in([cases[k] for k in rest], case).ravel()[sampled(case)]
             total += int(fresh.sum())
             for band, of_band in enumerate(outcome):
                 limit = factor_at(tables[band], of_band.away, of_band.lone)

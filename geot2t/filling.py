@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
-from geot2t.calibrate import Outcomes, SelfCheck, chosen, likenesses, self_check
+from geot2t.calibrate import SelfCheck, chosen, likenesses, self_check
 from geot2t.draws import Draws
 from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
 from geot2t.grid import Box
@@ -33,6 +33,7 @@ from geot2t.shortlist import MOST_DATES, shortlist
 from geot2t.stac import Item
 from geot2t.stream import NOT_FILLED, Layout, Progress, Stream, Tally, Written
 from geot2t.survey import Survey, Surveyed
+from geot2t.trials import Outcomes
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from geot2t.calibrate import Outcomes
 from geot2t.errors import InputError, OutputError
 from geot2t.fill import Estimates
 from geot2t.filling import Result, Work, fill_whole, outputs_of
@@ -23,6 +22,7 @@ from geot2t.methods import AUTO
 from geot2t.preview import draw, previews
 from geot2t.request import Request
 from geot2t.stream import Progress
+from geot2t.trials import Outcomes
 
 MOST = 5000
 """Dates that may be asked for at once."""

@@ -47,6 +47,7 @@ LAYERS = [
         "checkpoint",
         "blind",
         "hidden",
+        "trials",
         "calibrate",
         "sharpen",
         "baselines",

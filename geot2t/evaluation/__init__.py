@@ -11,7 +11,6 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from geot2t import __version__
-from geot2t.calibrate import Outcomes
 from geot2t.errors import InputError, OutputError
 from geot2t.evaluation.cases import KINDS, Case
 from geot2t.evaluation.fills import NAMES, fills, load, pick
@@ -26,6 +25,7 @@ from geot2t.io.series import open_series
 from geot2t.report import FORMAT, Picture, write_report
 from geot2t.request import check_windows
 from geot2t.said import band_names
+from geot2t.trials import Outcomes
 
 __all__ = ["KINDS", "NAMES", "Evaluation", "evaluate"]
 

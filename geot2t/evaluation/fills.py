@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geot2t.baselines import METHODS, check_installed
-from geot2t.calibrate import Outcomes, SelfCheck, chosen, self_check
+from geot2t.calibrate import SelfCheck, chosen, self_check
 from geot2t.errors import InputError
 from geot2t.evaluation.shown import Held
 from geot2t.fill import Around, Estimates, Filler, Float, Predict, Prediction
 from geot2t.io import Stack
 from geot2t.methods import LEARNT, REFERENCE, Fewer
 from geot2t.survey import Surveyed
+from geot2t.trials import Outcomes
 
 GEOT2T = "geot2t"
 """What `geot2t.inpaint` would write: for each band the method that wins the self-check."""

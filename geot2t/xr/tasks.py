@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geot2t import blind, calibrate, hidden
+from geot2t import blind, calibrate, hidden, trials
 from geot2t.arrays import Arrays, Bands, Piece, scene_block
 from geot2t.baselines import METHODS
 from geot2t.calibrate import SelfCheck, chosen, likenesses
@@ -273,13 +273,13 @@ def outcomes(
 ) -> dict[tuple[int, int], Any]:
     """What becomes of the cases of all dates in one window, by date and number."""
     found: dict[tuple[int, int], Any] = {}
-    known_dates: calibrate.Outcomes = {}
+    known_dates: trials.Outcomes = {}
     for t, (target, dates) in enumerate(zip(targets, chosen_dates, strict=True)):
         mine = {i: case for i, case in enumerate(cases_of[t] or ()) if case.box == piece.box}
         if mine:
             used = dates or target.dates
             source = job.source(job.scene(target, used, [piece]), known, used)
-            each = calibrate.evaluate_all(
+            each = trials.evaluate_all(
                 list(mine.values()), source, job.recipe.estimates(), known_dates
             )
             found |= {(t, i): outcome for i, outcome in zip(mine, each, strict=True)}
