@@ -94,7 +94,7 @@ def model_item(name: str | Path) -> dict[str, Any]:
     from geot2t.checkpoint import SHIPPED, load_model, resolve  # imports torch: takes seconds
 
     path, model = resolve(name), load_model(name)
-    if "ground" in model.card:
+    if model.draws:
         raise InputError(f"{name} draws; the MLM extension is written for models that fill")
     return describe_model(
         ModelFacts(

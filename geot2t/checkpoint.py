@@ -57,6 +57,11 @@ class Model:
     """For each method, half-width of the 90 % interval over the expected absolute error, as
     measured on held-back windows; used where a scene cannot calibrate itself."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether it was taught to draw (`geot2t.paint`), and so does not fill."""
+        return "ground" in self.card
+
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
     """Tensors of a safetensors file and the SHA-256 of its bytes.

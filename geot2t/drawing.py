@@ -92,13 +92,13 @@ def taught(by: str, name: str | Path | None, device: str) -> tuple[Ground, Refin
     if by == "statistics" and name is None:
         return library(), None
     model = load_model(DRAWS if name is None else name)
-    if not isinstance(said := model.card.get("ground"), dict):
+    if not model.draws:
         raise InputError(
             f"{name} was not taught to draw; geot2t train --only draws makes a model that is, and "
             f"{DRAWS} ships"
         )
     refiner = None if by == "statistics" else Refiner(model, pick_device(device))
-    return Ground.from_json(said), refiner
+    return Ground.from_json(model.card["ground"]), refiner
 
 
 def judge_of(name: str | Path | None, device: str) -> Judge:

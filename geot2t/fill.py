@@ -132,6 +132,11 @@ class Estimates(Protocol):
         ...
 
 
+def threads_of(model: object) -> int:
+    """How many may call a `Predict` or `Estimates` at once: its ``threads``, one if it has none."""
+    return int(getattr(model, "threads", 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Filled:
     """A box of the target date without gaps."""
@@ -263,7 +268,7 @@ class Filler:
 
     def _predict(self, blocks: Sequence[Block]) -> None:
         batches = [blocks[i : i + self.batch] for i in range(0, len(blocks), self.batch)]
-        threads = getattr(self.predict, "threads", 1) if batches else 1
+        threads = threads_of(self.predict) if batches else 1
         for some, out in zip(batches, abreast(self._ask, batches, threads), strict=True):
             bands = self.bands or some[0].pixels.shape[1]
             want = (len(some), bands, *some[0].pixels.shape[2:])

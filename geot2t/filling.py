@@ -17,7 +17,7 @@ from geot2t import __version__, pipeline
 from geot2t.baselines import METHODS
 from geot2t.calibrate import SelfCheck, chosen, likenesses, self_check
 from geot2t.draws import Draws
-from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, walk
+from geot2t.fill import Around, Estimates, Float, Predict, Prediction, Source, threads_of, walk
 from geot2t.grid import Box
 from geot2t.io.checksums import plain
 from geot2t.io.inputs import Given
@@ -126,7 +126,7 @@ class Lazy:
     def threads(self) -> int:
         """How many may call at once, now that all is loaded and checked."""
         self._ready()
-        return getattr(self.estimates(), "threads", 1)
+        return threads_of(self.estimates())
 
     def __call__(
         self, pixels: Float, valid: NDArray[np.bool_], days: Float, target: int, **around: Around

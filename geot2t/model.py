@@ -155,14 +155,16 @@ def open_estimates(
     ModelEstimates, dict
     """
     chosen = pick_device(device)
-    if change is not None:
-        loaded = _computed(chosen, change, load_model(name), chosen)
-    else:
+    if change is None:
         path = resolve(name)
         with _LOCK:  # two threads must not load the same weights
             loaded = _shared(path, path.stat().st_mtime_ns, chosen)
-    if "ground" in loaded.card:
+    else:
+        loaded = load_model(name)
+    if loaded.draws:
         raise InputError(f"{name} was taught to draw, not to fill; choose another --model")
+    if change is not None:
+        loaded = _computed(chosen, change, loaded, chosen)
     about = {"name": loaded.name, "sha256": loaded.sha256, "device": str(chosen)}
     return ModelEstimates(loaded, wavelengths, chosen), about
 
@@ -219,8 +221,8 @@ class ModelEstimates:
         if unknown := set(methods) - set(self.methods):
             raise InputError(f"no method {sorted(unknown)}; there are {', '.join(self.methods)}")
         try:
-            return dict(
-                _computed(self.device, self._estimate, pixels, valid, days, target, methods, around)
+            return _computed(
+                self.device, self._estimate, pixels, valid, days, target, methods, around
             )
         except torch.OutOfMemoryError:
             if len(pixels) == 1:

@@ -47,7 +47,6 @@ NEW = GeneratorConfig(embed_dim=96, depth=3, heads=3, noise_dim=CONDITIONS, fram
 HELD_BACK = 32
 """Windows by which draws are compared with real ground that was held back."""
 
-
 ADVERSARIAL = 0.03
 """Weight of the game at the end of training."""
 
@@ -68,18 +67,9 @@ class Painter(Trainer):
     check_every = 1000
     """A check takes as long as some fifty steps."""
 
-    def __init__(
-        self,
-        tiles: Path,
-        output: Path,
-        config: TrainConfig,
-        device: torch.device,
-        init: str | Path | None = None,
-        workers: int = 0,
-        classes: Path | None = None,
-    ) -> None:
+    def __init__(self, *given: Any, classes: Path | None = None, **how: Any) -> None:
         self._classes = {} if classes is None else read_classes(classes)
-        super().__init__(tiles, output, config, device, init, workers)
+        super().__init__(*given, **how)
 
     def _networks(self, config: TrainConfig, init: str | Path | None) -> tuple[Generator, Critic]:
         """New ones, or those of a model; one that fills keeps all but what it does with noise."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
-from geot2t.fill import Around, Estimates, Float, Prediction
+from geot2t.fill import Around, Estimates, Float, Prediction, threads_of
 
 OCTAVES = (0.0, 0.8, 1.6, 3.2)
 """Standard deviations, in pixels, between which the octaves of detail lie."""
@@ -63,7 +63,7 @@ class Sharp:
         self._estimates, self._period, self._seed = estimates, period, seed
         self.methods = estimates.methods
         self.factors: dict[str, float] = getattr(estimates, "factors", {})
-        self.threads: int = getattr(estimates, "threads", 1)
+        self.threads = threads_of(estimates)
 
     def __call__(
         self,

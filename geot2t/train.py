@@ -97,7 +97,7 @@ class Trainer(Learner):
             arch = config.arch or GeneratorConfig().arch
             return Generator(GeneratorConfig(arch=arch)), Critic(CriticConfig(arch=arch))
         model = load_model(init)
-        if "ground" in model.card and config.only != "draws":
+        if model.draws and config.only != "draws":
             raise InputError(f"{init} was taught to draw, not to fill; give another --init")
         own = model.generator.config.arch
         if config.arch not in {None, own}:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from geot2t.blind import HiddenDate
-from geot2t.fill import Block, Estimates, Float, Source, beside
+from geot2t.fill import Block, Estimates, Float, Source, beside, threads_of
 from geot2t.hidden import HiddenPixels
 from geot2t.intervals import likeness
 from geot2t.pipeline import abreast
@@ -59,8 +59,7 @@ def evaluate_all(
         assert isinstance(case, HiddenDate)  # noqa: S101  no other kind is known
         return known[case.key]
 
-    threads = getattr(estimates, "threads", 1)
-    outcomes = list(abreast(work, map(read, found), threads))
+    outcomes = list(abreast(work, map(read, found), threads_of(estimates)))
     for case, outcome in zip(found, outcomes, strict=True):
         if isinstance(case, HiddenDate):
             known[case.key] = outcome
