@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Read when torch is loaded. Its threads meet thousands of times for a window, and by default they
-# wait without letting go of the core that the one they wait for may need: ten times as slow as soon
-# as anything else runs.
+# Read when torch is loaded. Its threads meet thousands of times a second, and by default they wait
+# without letting go of the core that the one they wait for may need: nothing gets on as soon as
+# anything else runs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 # Set before anything loads numpy or torch: the tests run side by side on small machines.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as geot2t does, if it is loaded first
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import numpy as np

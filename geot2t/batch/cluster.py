@@ -21,7 +21,7 @@ LOCAL = "local"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS")
 _KEPT = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 """Bytes that glibc keeps for the next array. As dask sets it, each array is given back, and the
-system clears it again for the next: two thirds more time."""
+system clears it again for the next."""
 _SECONDS = 20
 """Time for a scheduler to answer."""
 
