@@ -114,7 +114,7 @@ class Teacher(Trainer):
             "critic": self.card | {"steps_done": self.step, "held_back": check},
         }
         if self.step >= self.config.steps:  # takes a while, and nobody scores by what is half done
-            card["realism"] = self._reference()
+            card["realism"] = self.reference()
         return Model(
             self._start.generator,
             self._averaged_critic(),
@@ -125,7 +125,7 @@ class Teacher(Trainer):
         )
 
     @torch.inference_mode()
-    def _reference(self) -> dict[str, list[float]]:
+    def reference(self) -> dict[str, list[float]]:
         """Percentiles 0 to 100 of the scores of real windows, by token and by window."""
         learn, check = self._places
         windows = self._windows([*learn, *check], self.config.seed + 2, sizes=(SIDE,))
