@@ -3,8 +3,9 @@
     python benchmarks/mean_critic.py TILES ONE OTHER OUT [--seed 7]
 
 OUT is the model OTHER with that critic (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
-models", arXiv:2109.01903), and with the percentiles of real ground that scores are compared with, of
-windows of TILES. A critic that knows fewer statistics than there are is widened by them, at no weight.
+models", arXiv:2109.01903), and with the percentiles of real ground that scores are compared with,
+of windows of TILES. A critic that knows fewer statistics than there are is widened by them, at no
+weight.
 """
 
 from __future__ import annotations
