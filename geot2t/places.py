@@ -73,6 +73,19 @@ class Place:
         return self._surveys[area].around(box, target)
 
 
+def folders_in(tiles: Path) -> list[Path]:
+    """Folders that are a place each: ``tiles`` itself if it holds scenes, else each folder in it.
+
+    Raises
+    ------
+    InputError
+        If it is no folder.
+    """
+    if not tiles.is_dir():
+        raise InputError(f"{tiles} is not a folder; --tiles takes a folder of GeoTIFFs")
+    return [tiles] if scenes_in(tiles) else [p for p in sorted(tiles.iterdir()) if p.is_dir()]
+
+
 def find_places(tiles: Path) -> list[Place]:
     """The places of a folder: the folder itself if it holds scenes, else each of its folders.
 
@@ -81,11 +94,7 @@ def find_places(tiles: Path) -> list[Place]:
     InputError
         If there is no scene, or a place cannot be read as a series.
     """
-    if not tiles.is_dir():
-        raise InputError(f"{tiles} is not a folder; --tiles takes a folder of GeoTIFFs")
-    if scenes_in(tiles):
-        return [Place.of(tiles)]
-    folders = [p for p in sorted(tiles.iterdir()) if p.is_dir() and scenes_in(p)]
+    folders = [p for p in folders_in(tiles) if scenes_in(p)]
     if not folders:
         raise InputError(f"{tiles} holds no GeoTIFFs, nor do its folders")
     return [Place.of(folder) for folder in folders]

@@ -23,6 +23,7 @@ from geot2t.ground import ANY, LEAST, Ground, Look, look, named, near, turn_of
 from geot2t.io import Stack, open_stack, scenes_in
 from geot2t.io.place import Grid, degrees
 from geot2t.io.sink import metadata_of
+from geot2t.places import folders_in
 from geot2t.refine import WINDOW, code_of, evidence_of, normal
 from geot2t.tiles import Sample
 
@@ -106,10 +107,9 @@ def read_classes(path: Path) -> dict[Path, str]:
 
 def places_in(tiles: Path, classes: Mapping[Path, str]) -> dict[str, list[Path]]:
     """Scenes without a class by their place: those of ``tiles``, or of each of its folders."""
-    if not tiles.is_dir():
-        raise InputError(f"{tiles} is not a folder; --tiles takes a folder of GeoTIFFs")
-    folders = [tiles] if scenes_in(tiles) else [p for p in sorted(tiles.iterdir()) if p.is_dir()]
-    found = {p.name: [s for s in scenes_in(p) if s.resolve() not in classes] for p in folders}
+    found = {
+        p.name: [s for s in scenes_in(p) if s.resolve() not in classes] for p in folders_in(tiles)
+    }
     return {name: scenes for name, scenes in found.items() if scenes}
 
 
